@@ -1,0 +1,66 @@
+# Needs Python 3.11 or newer and make; everything else is put into .venv, uv included if it is missing.
+#
+#   make up      everything on this machine: Temporal, simulator, worker, feed, a paper trade, a live screen
+#   make test    the whole test suite
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+UV = $$(command -v uv || echo $(BIN)/uv)
+SOURCES := activities backtest cli exchange feed journal simulator strategy telemetry workflows \
+	connection.py settings.py worker.py
+LOCK_OPTIONS := --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet
+ARGS ?=
+
+.PHONY: up demo test check format bench lock clean
+
+up: $(VENV)/.run
+	@$(BIN)/hypertrader up $(ARGS)
+
+demo: $(VENV)/.run
+	@$(BIN)/hypertrader demo $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict $(SOURCES)
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench $(ARGS)
+
+# Pins every dependency; run it after a change to pyproject.toml.
+lock: $(VENV)/.dev
+	$(UV) pip compile pyproject.toml --group dev $(LOCK_OPTIONS) --upgrade -o requirements-dev.lock
+	$(UV) pip compile pyproject.toml $(LOCK_OPTIONS) --upgrade --constraint requirements-dev.lock -o requirements.lock
+
+# Never touches .hypertrader: open trades live there.
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage dist
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than 3.11: name a newer one with make PYTHON=..." >&2; exit 1; }
+	@if command -v uv >/dev/null; then uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV); \
+		else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; fi
+
+# Again only when the pinned versions change. Compiled here, once: ccxt takes seconds to compile at every start otherwise.
+$(VENV)/.run: requirements.lock | $(BIN)/python
+	@echo "installing into $(VENV)"
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock | $(BIN)/python
+	@echo "installing into $(VENV), test tools included"
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@

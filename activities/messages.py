@@ -1,0 +1,88 @@
+"""What workflows say to activities and hear back. Nothing here does anything, so workflow code may import it."""
+
+from decimal import Decimal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from exchange.port import Intent, MarketRules, Position
+from journal.entries import Entry, TradeRef
+from strategy.units import UnitGrid
+from strategy.values import Tick
+
+TRADES_QUEUE = "trades"
+FEED_QUEUE = "feed"
+
+
+def orders_queue(signer: str) -> str:
+    """Served only by processes that hold the signer's key."""
+    return f"orders-{signer}"
+
+
+class Message(BaseModel):
+    """One JSON object; a field that is not known is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MarketQuestion(Message):
+    """`network` is the one the trade was opened for: a worker of another one refuses."""
+
+    network: str
+    coin: str
+
+
+class MarketFacts(Message):
+    """A market and the account that would trade it, as they are now."""
+
+    rules: MarketRules
+    account: str
+    signer: str
+    position: Position
+    free_usd: Decimal
+    slippage_bps: int
+    """How far from the deciding price this installation lets a market order fill."""
+
+
+class LeverageChange(Message):
+    network: str
+    coin: str
+    leverage: int
+    nonce: int
+
+
+class OrderRequest(Message):
+    network: str
+    intent: Intent
+
+
+class JournalBatch(Message):
+    """Entries of one trade, in order of their numbers; writing them twice is writing them once."""
+
+    trade: TradeRef
+    entries: tuple[Entry, ...]
+
+
+class TrackRequest(Message):
+    workflow_id: str
+    coin: str
+
+
+class Tracking(Message):
+    """Query `tracking`: what the feed follows a trade's price from. Lines count from the anchor."""
+
+    coin: str
+    grid: UnitGrid
+    line: int
+    since_ms: int
+    """Trades at or before it are history."""
+    last_tid: int
+    """Of the last trade folded; 0 before the first."""
+
+
+class UnitsMoved(Message):
+    """Signal of the feed: the trades that completed units by its reckoning, oldest first."""
+
+    ticks: tuple[Tick, ...] = Field(min_length=1, max_length=10_000)
+    tid: int
+    """Of the last trade among them: where the feed stands."""
+    traceparent: str | None = None

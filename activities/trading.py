@@ -1,0 +1,116 @@
+"""The exchange, as a trade's workflow may use it. Every verb run twice, on any machine, has the effect of once."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+from opentelemetry import trace
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from activities.failures import refused, told_to_temporal
+from activities.messages import LeverageChange, MarketFacts, MarketQuestion, OrderRequest
+from exchange.gateway import HyperliquidGateway
+from exchange.port import OrderOutcome, Position
+from settings import Settings
+from telemetry.tracing import context_of
+
+HEARTBEAT_S = 0.5
+
+_tracer = trace.get_tracer("hypertrader.activities")
+
+
+class TradingActivities:
+    """Bound to one account and key; refuses work of another network."""
+
+    def __init__(self, gateway: HyperliquidGateway, settings: Settings) -> None:
+        self._gateway = gateway
+        self._settings = settings
+
+    @activity.defn
+    async def inspect_market(self, question: MarketQuestion) -> MarketFacts:
+        """The coin's rules and prices, the account's position in it and its free margin."""
+        self._same_network(question.network, final=True)
+        async with told_to_temporal():
+            await self._gateway.check_account_mode()
+            rules = await self._gateway.market_rules(question.coin)
+            position = await self._gateway.get_position(question.coin)
+            balance = await self._gateway.get_balance("USDC")
+        return MarketFacts(
+            rules=rules,
+            account=self._gateway.account,
+            signer=self._gateway.signer,
+            position=position,
+            free_usd=balance.free,
+            slippage_bps=self._settings.slippage_bps,
+        )
+
+    @activity.defn
+    async def current_price(self, question: MarketQuestion) -> Decimal:
+        """The middle of the book, USD per coin."""
+        self._same_network(question.network)
+        async with told_to_temporal():
+            return (await self._gateway.market_rules(question.coin)).mid_price
+
+    @activity.defn
+    async def read_position(self, question: MarketQuestion) -> Position:
+        """What the exchange holds for the account in this coin."""
+        self._same_network(question.network)
+        async with told_to_temporal():
+            return await self._gateway.get_position(question.coin)
+
+    @activity.defn
+    async def draw_nonce(self, signer: str) -> int:
+        """A nonce that this signer never used and never will again. Drawn first and kept in history, so that every try
+        to send signs the same bytes."""
+        if signer != self._gateway.signer:
+            raise refused(
+                f"the trade's orders are signed by {signer}; this worker holds the key of {self._gateway.signer}"
+            )
+        return self._gateway.draw_nonce()
+
+    @activity.defn
+    async def set_leverage(self, change: LeverageChange) -> None:
+        """Cross margin at this leverage; a no-op where it is set already."""
+        self._same_network(change.network)
+        async with told_to_temporal():
+            await self._gateway.set_leverage(change.coin, change.leverage, nonce=change.nonce)
+
+    @activity.defn
+    async def execute_order(self, request: OrderRequest) -> OrderOutcome:
+        """Send an intent and establish its definite outcome: at most one order, however often this runs and where."""
+        self._same_network(request.network)
+        intent = request.intent
+        attributes: dict[str, str | int] = {
+            "cloid": intent.cloid,
+            "coin": intent.coin,
+            "attempt": activity.info().attempt,
+        }
+        with _tracer.start_as_current_span(
+            "activity.execute_order", context=context_of(intent.traceparent), attributes=attributes
+        ):
+            async with _heartbeating(), told_to_temporal():
+                return await self._gateway.execute(intent)
+
+    def _same_network(self, network: str, *, final: bool = False) -> None:
+        """An open trade waits for a worker of its network; one that is being opened is refused."""
+        if network != self._settings.network:
+            text = f"the trade is for network {network}; this worker serves {self._settings.network}"
+            raise refused(text) if final else ApplicationError(text, type="WrongNetwork")
+
+
+@asynccontextmanager
+async def _heartbeating() -> AsyncIterator[None]:
+    """Tell Temporal we live, so that a killed worker's order is taken over in a second and not at its timeout."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(HEARTBEAT_S)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()

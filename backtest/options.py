@@ -1,0 +1,144 @@
+"""From what a user types to a `Setup`; every refusal names the field, the value and what is allowed."""
+
+import json
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from backtest.markets import MIN_NOTIONAL_USD, SIZE_DECIMALS, lot_of
+from backtest.run import Setup
+from strategy.ladder import PRESETS, AtReset, Ladder
+from strategy.units import UnitMode
+from strategy.values import QUANTUM, ZERO
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class BadOptionError(ValueError):
+    """One line: the option, its value, what is allowed."""
+
+
+def read_setup(
+    *,
+    coin: str,
+    margin: str,
+    leverage: str,
+    unit_size: str,
+    preset: str,
+    unit_mode: str,
+    at_reset: str,
+    fee_bps: str,
+    slippage_bps: str,
+    funding: str,
+    lot: str,
+) -> Setup:
+    """The setup these texts mean; raises BadOptionError for the first that means nothing."""
+    if funding != "none":
+        raise BadOptionError(f"--funding is {funding}; it must be none")
+    coin = _coin(coin)
+    lot_size, min_notional_usd = _lot(coin, lot)
+    return Setup(
+        coin=coin,
+        margin_usd=_number("margin", margin),
+        leverage=_leverage(leverage),
+        unit_size=_number("unit-size", unit_size),
+        unit_mode=_choice("unit-mode", unit_mode, UnitMode),
+        ladder=read_ladder(preset),
+        at_reset=_choice("at-reset", at_reset, AtReset),
+        fee_bps=_bps("fee-bps", fee_bps),
+        slippage_bps=_bps("slippage-bps", slippage_bps),
+        lot=lot_size,
+        min_notional_usd=min_notional_usd,
+    )
+
+
+def read_ladder(preset: str) -> Ladder:
+    """A preset by name, or the ladder in a YAML or JSON file; raises BadOptionError."""
+    if preset in PRESETS:
+        return PRESETS[preset]
+    path = Path(preset)
+    if path.suffix.lower() not in (".yaml", ".yml", ".json"):
+        raise BadOptionError(f"--preset is {preset}; it must be {', '.join(PRESETS)} or a .yaml, .yml or .json file")
+    try:
+        text = path.read_text(encoding="utf-8")
+        # JSON's numbers are read as the decimals they show; YAML's floats are short enough to come back unchanged.
+        data = json.loads(text, parse_float=Decimal) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+        return Ladder.model_validate(data)
+    except OSError as error:
+        raise BadOptionError(f"--preset is {preset}; it can't be read: {error.strerror or error}") from error
+    except ValidationError as error:
+        raise BadOptionError(f"--preset is {preset}; {_first_problem(error)}") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, yaml.YAMLError) as error:
+        raise BadOptionError(f"--preset is {preset}; it is not a ladder: {' '.join(str(error).split())}") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False)[0]
+    message = problem["msg"].removeprefix("Value error, ")
+    field = ".".join(str(part) for part in problem["loc"])
+    if not field:
+        return message
+    given = "" if problem["type"] == "missing" else f" is {problem['input']!s:.60}"
+    return f"{field}{given}: {message}"
+
+
+def _coin(coin: str) -> str:
+    if not coin or len(coin) > 20 or not coin.isalnum():
+        raise BadOptionError(f"--coin is {coin or 'missing'}; it must be the exchange's name of a coin, such as ETH")
+    return coin
+
+
+def _lot(coin: str, lot: str) -> tuple[Decimal, Decimal]:
+    """Size step and smallest order."""
+    if lot == "none":
+        return QUANTUM, ZERO
+    if lot != "exchange":
+        return _number("lot", lot, instead="exchange, none or "), MIN_NOTIONAL_USD
+    if coin not in SIZE_DECIMALS:
+        raise BadOptionError(
+            f"--lot is exchange, and the lot of {coin} is not known; it is for {', '.join(SIZE_DECIMALS)}: "
+            f"give --lot as a number of {coin}, or none"
+        )
+    return lot_of(coin), MIN_NOTIONAL_USD
+
+
+def _number(name: str, text: str, *, instead: str = "") -> Decimal:
+    number = _decimal(text)
+    if number is None or number <= 0:
+        raise BadOptionError(f"--{name} is {text or 'missing'}; it must be {instead}a number above 0")
+    return number
+
+
+def _bps(name: str, text: str) -> Decimal:
+    number = _decimal(text)
+    if number is None or not 0 <= number <= 1000:
+        raise BadOptionError(f"--{name} is {text}; it must be a number from 0 to 1000 (1 is 0.01%)")
+    return number
+
+
+def _leverage(text: str) -> int:
+    number = _decimal(text)
+    if number is None or number != number.to_integral_value() or not 1 <= number <= 100:
+        raise BadOptionError(f"--leverage is {text}; it must be a whole number from 1 to 100")
+    return int(number)
+
+
+def _decimal(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    # Beyond these the figures of a trade no longer fit into the digits it is counted with.
+    in_range = number == 0 or -12 <= number.adjusted() <= 12 if number.is_finite() else False
+    return number if in_range else None
+
+
+def _choice(name: str, text: str, choices: type[Choice]) -> Choice:
+    try:
+        return choices(text)
+    except ValueError:
+        raise BadOptionError(f"--{name} is {text}; it must be {' or '.join(choices)}") from None

@@ -1,0 +1,9 @@
+"""Failures a person can do something about: each is one line on stderr, never a traceback."""
+
+
+class CommandFailed(Exception):
+    """One line: what went wrong, and what to do. The command ends with exit code 1."""
+
+
+class BadOption(CommandFailed):
+    """One line that names the option, its value and what is allowed. The command ends with exit code 2."""

@@ -1,0 +1,217 @@
+"""`hypertrader trade`: start a trade, look at it, tell it what to do, read what happened."""
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+from rich.table import Table
+from temporalio.client import Client
+
+from activities.messages import Message
+from cli import screen, trades
+from cli.common import AsJson, Coin, console, decimal_option, echo_json, ladder_option, make_state_dir, run, settings
+from cli.errors import CommandFailed
+from cli.history import entry_line, orders_table
+from cli.venue import Venue
+from cli.watch import on_interrupt, watch
+from connection import connect
+from journal.store import Journal
+from settings import Settings
+from strategy.ladder import AtReset
+from strategy.units import UnitMode
+from workflows.contracts import Close, Pause, Resume, SetUnitSize, TradeStatus, workflow_id
+
+T = TypeVar("T")
+
+Reason = Annotated[str, typer.Option(help="Kept in the journal.")]
+
+group = typer.Typer(help="Trades: one per coin.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="trade")
+
+
+@group.command()
+def start(
+    coin: Coin,
+    margin: Annotated[str, typer.Option(help="Given to the trade, USD.")],
+    unit_size: Annotated[str, typer.Option(help="Price movement of one unit, USD per coin.")],
+    leverage: Annotated[int | None, typer.Option(help="The market's maximum when not given.")] = None,
+    preset: Annotated[str, typer.Option(help="v6, v7, or a YAML or JSON file with a ladder.")] = "v6",
+    unit_mode: Annotated[UnitMode, typer.Option(help="full, or grid (memoryless, for comparison).")] = UnitMode.FULL,
+    at_reset: Annotated[AtReset, typer.Option(help="What a new cycle does with the size.")] = AtReset.CAP,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept units smaller than 3 round trips of costs.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Open a trade and wait until the position is bought. What is refused leaves nothing behind."""
+    opened = run(
+        trades.start_trade(
+            coin,
+            decimal_option("--margin", margin),
+            decimal_option("--unit-size", unit_size),
+            leverage=leverage,
+            ladder=ladder_option(preset),
+            unit_mode=unit_mode,
+            at_reset=at_reset,
+            yes=yes,
+            settings=settings(),
+        )
+    )
+    _show(opened, None, as_json)
+
+
+@group.command("list")
+def list_(
+    ended: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False, as_json: AsJson = False
+) -> None:
+    """Running trades."""
+    found = run(_with_client(lambda client: trades.trades(client, ended=ended)))
+    if as_json:
+        echo_json(found)
+        return
+    table = Table("coin", "status", "phase", "unit", "cycle", "since", "workflow", box=None, header_style="dim")
+    for trade in found:
+        since = f"{trade.started_at:%Y-%m-%d %H:%M}"
+        cells = (trade.coin, trade.mode or trade.status, trade.phase, trade.unit, trade.cycle, since, trade.workflow_id)
+        table.add_row(*("" if cell is None else str(cell) for cell in cells))
+    console.print(table if found else "no trade runs: open one with `hypertrader trade start`")
+
+
+@group.command()
+def status(
+    coin: Coin,
+    as_json: AsJson = False,
+    svg: Annotated[Path | None, typer.Option(help="Write the picture to this file, as SVG.")] = None,
+) -> None:
+    """Where a trade stands: phase, units, ledger, next triggers, last orders."""
+    chosen = settings()
+
+    async def ask(client: Client) -> tuple[TradeStatus, Decimal | None]:
+        async with Venue(chosen) as venue:
+            name = await venue.coin_of(coin)
+            return await trades.status(client, name), (await venue.mid_prices()).get(name)
+
+    seen, price = run(_with_client(ask))
+    if svg is not None:
+        svg.write_text(screen.svg(seen, price), "utf-8")
+    _show(seen, price, as_json)
+
+
+@group.command("watch")
+def watch_(coin: Coin) -> None:
+    """Follow a trade until it ends or Ctrl-C: a live screen, or a line per change where there is no terminal."""
+    chosen = settings()
+
+    async def follow(client: Client) -> None:
+        name = await _coin(coin, chosen)
+        # A trade that is not there is refused now; one that stops answering later is waited for.
+        await trades.status(client, name)
+        await watch(client, name, chosen, on_interrupt())
+
+    run(_with_client(follow))
+
+
+@group.command()
+def pause(coin: Coin, reason: Reason = "") -> None:
+    """Track units without orders."""
+    _command(coin, "pause", Pause(reason=reason))
+
+
+@group.command()
+def resume(coin: Coin, reason: Reason = "") -> None:
+    """Trade on: one order takes the position to where the price is now."""
+    _command(coin, "resume", Resume(reason=reason))
+
+
+@group.command()
+def close(coin: Coin, reason: Reason = "") -> None:
+    """Close the position and end the trade; answers when the exchange is flat."""
+    _command(coin, "close", Close(reason=reason))
+
+
+@group.command("set-unit-size")
+def set_unit_size(
+    coin: Coin, unit_size: Annotated[str, typer.Argument(help="USD per coin.")], reason: Reason = ""
+) -> None:
+    """A new grid at the current price; only at 100% long."""
+    size = decimal_option("UNIT_SIZE", unit_size)
+    if size <= 0:
+        raise CommandFailed(f"unit size is {size}; it must be more than 0 USD")
+    _command(coin, "set_unit_size", SetUnitSize(unit_size=size, reason=reason))
+
+
+@group.command()
+def history(
+    coin: Coin,
+    kind: Annotated[list[str] | None, typer.Option(help="Only these: decision, reset, fill, ...")] = None,
+    limit: Annotated[int | None, typer.Option(help="The newest N entries.", min=1)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What happened, oldest first: from the journal, which outlives the trade."""
+    chosen = settings()
+
+    async def read(journal: Journal) -> None:
+        lines = await journal.history(workflow_id(await _coin(coin, chosen)), kinds=kind, limit=limit)
+        if as_json:
+            echo_json([{"trade_id": each.trade_id, **each.entry.model_dump(mode="json")} for each in lines])
+            return
+        for each in lines:
+            typer.echo(entry_line(each.entry))
+        if not lines:
+            typer.echo(f"the journal has nothing of a trade on {coin}")
+
+    run(_with_journal(chosen, read))
+
+
+@group.command()
+def orders(coin: Coin, as_json: AsJson = False) -> None:
+    """Every order: what was wanted, what came of it, how that is known, and after how many requests (asks)."""
+    chosen = settings()
+
+    async def read(journal: Journal) -> None:
+        rows = await journal.orders(workflow_id(await _coin(coin, chosen)))
+        if as_json:
+            echo_json(rows)
+        else:
+            console.print(orders_table(rows) if rows else f"the journal has no order of a trade on {coin}")
+
+    run(_with_journal(chosen, read))
+
+
+def _command(coin: str, name: str, asked: Message) -> None:
+    chosen = settings()
+
+    async def tell(client: Client) -> str:
+        return await trades.command(client, await _coin(coin, chosen), name, asked)
+
+    typer.echo(run(_with_client(tell)))
+
+
+async def _coin(symbol: str, chosen: Settings) -> str:
+    async with Venue(chosen) as venue:
+        return await venue.coin_of(symbol)
+
+
+async def _with_client(work: Callable[[Client], Awaitable[T]]) -> T:
+    return await work(await connect(settings()))
+
+
+async def _with_journal(chosen: Settings, work: Callable[[Journal], Awaitable[T]]) -> T:
+    if chosen.journal_url is None:
+        make_state_dir(chosen)
+    journal = Journal(chosen.journal)
+    await journal.open()
+    try:
+        return await work(journal)
+    finally:
+        await journal.close()
+
+
+def _show(seen: TradeStatus, price: Decimal | None, as_json: bool) -> None:
+    if as_json:
+        echo_json(seen)
+    else:
+        console.print(screen.screen(seen, price))

@@ -1,0 +1,245 @@
+"""Trades, as programs handle them: start one and wait until it is open, ask it, tell it, list them.
+
+Every function raises CommandFailed (one line, with what to do) for what a person can do something about.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from pydantic import BaseModel
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionStatus,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.messages import TRADES_QUEUE, Message
+from cli.errors import CommandFailed
+from cli.opening import refusal, wait_until_open
+from cli.venue import Venue
+from connection import connect
+from settings import Settings
+from strategy.ladder import V6, AtReset, Ladder
+from strategy.units import UnitMode
+from workflows.contracts import Mode, TradeInput, TradeRecord, TradeStatus, workflow_id
+
+Number = Decimal | int | str
+
+ANSWER_TIMEOUT_S = 15.0
+CLOSE_TIMEOUT_S = 120.0
+_RUNNING = "ExecutionStatus = 'Running'"
+_ALL = "ExecutionStatus != 'ContinuedAsNew' AND ExecutionStatus != 'Failed'"
+"""Only an opening ever fails, and a run that was continued has a newer one."""
+_NO_WORKER = "is `hypertrader worker` running? (`hypertrader doctor` tells)"
+
+
+async def start_trade(
+    symbol: str,
+    margin: Number,
+    unit_size: Number,
+    *,
+    leverage: int | None = None,
+    ladder: Ladder = V6,
+    unit_mode: UnitMode = UnitMode.FULL,
+    at_reset: AtReset = AtReset.CAP,
+    yes: bool = False,
+    settings: Settings | None = None,
+    client: Client | None = None,
+) -> TradeStatus:
+    """Open a trade: `margin` in USD, `unit_size` in USD per coin, leverage the market's maximum if not given.
+
+    Returns when the position is open. `yes` accepts units smaller than three times the cost of a round trip. Raises
+    CommandFailed, with nothing opened, when it is refused or nobody answers.
+    """
+    settings = settings or Settings.from_env()
+    async with Venue(settings) as venue:
+        coin = await venue.coin_of(symbol)
+    asked = TradeInput(
+        coin=coin,
+        margin_usd=_decimal("margin", margin),
+        unit_size=_decimal("unit size", unit_size),
+        leverage=leverage,
+        ladder=ladder,
+        unit_mode=unit_mode,
+        at_reset=at_reset,
+        network=settings.network.value,
+        accepts_costs=yes,
+    )
+    client = client or await connect(settings)
+    try:
+        handle: WorkflowHandle[Any, Any] = await client.start_workflow(
+            "Trade",
+            TradeRecord(input=asked),
+            id=workflow_id(coin),
+            task_queue=TRADES_QUEUE,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            static_summary=f"{coin} {ladder.name}: {asked.margin_usd:f} USD, units of {asked.unit_size:f} USD",
+        )
+    except WorkflowAlreadyStartedError:
+        raise CommandFailed(
+            f"a trade on {coin} already runs: see `hypertrader trade status {coin}`, or end it with "
+            f"`hypertrader trade close {coin}`"
+        ) from None
+    await wait_until_open(client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id), coin)
+    return await status(client, coin)
+
+
+async def status(client: Client, coin: str) -> TradeStatus:
+    """Of the coin's newest trade, running or ended. A start that came to nothing was no trade."""
+    handle = _handle(client, coin)
+    async with _sorted_failures(coin):
+        found: TradeStatus = await handle.query(
+            "status", result_type=TradeStatus, rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S)
+        )
+        if found.mode is Mode.OPENING and not await is_running(client, coin):
+            raise CommandFailed(f"no trade on {coin} is open; its last start failed: {await refusal(handle, coin)}")
+    return found
+
+
+async def command(client: Client, coin: str, name: str, asked: Message) -> str:
+    """Send an operator's command as an update and wait for its answer; a refusal raises CommandFailed.
+
+    After `close` the coin is free for a new trade.
+    """
+    timeout_s = CLOSE_TIMEOUT_S if name == "close" else ANSWER_TIMEOUT_S
+    async with _sorted_failures(coin):
+        answer: str = await _handle(client, coin).execute_update(
+            name, asked, result_type=str, rpc_timeout=timedelta(seconds=timeout_s)
+        )
+        if answer.startswith("attention:"):
+            raise CommandFailed(answer)
+        if name == "close":
+            # The answer comes when the exchange is flat; the trade ends when its journal is written too.
+            await _handle(client, coin).result(rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S))
+    return answer
+
+
+class TradeLine(BaseModel):
+    """A trade in a list. Units and phase are as the server last heard them."""
+
+    workflow_id: str
+    coin: str
+    status: str
+    mode: str | None
+    phase: str | None
+    unit: int | None
+    cycle: int | None
+    started_at: datetime
+    closed_at: datetime | None
+
+
+async def trades(client: Client, *, ended: bool = False) -> list[TradeLine]:
+    """Running trades, newest first; with `ended` those that are over too, for as long as Temporal keeps them.
+
+    A trade is there once, however many runs it took; a start that was refused is not there.
+    """
+    query = f"WorkflowType = 'Trade' AND {_ALL if ended else _RUNNING}"
+    found: list[TradeLine] = []
+    async with _sorted_failures("any coin"):
+        async for execution in client.list_workflows(query):
+            shown = {pair.key.name: pair.value for pair in execution.typed_search_attributes}
+            found.append(
+                TradeLine(
+                    workflow_id=execution.id,
+                    coin=shown.get("Coin", execution.id.removeprefix("trade-")),
+                    status=execution.status.name.lower() if execution.status else "unknown",
+                    mode=shown.get("Mode"),
+                    phase=shown.get("Phase"),
+                    unit=shown.get("Unit"),
+                    cycle=shown.get("Cycle"),
+                    started_at=await _opened_at(client, execution),
+                    closed_at=execution.close_time,
+                )
+            )
+    return found
+
+
+async def _opened_at(client: Client, newest: WorkflowExecution) -> datetime:
+    """When the trade's first run began; of its newest, once Temporal has forgotten the first."""
+    first_run_id = newest.raw_info.first_run_id
+    if first_run_id in ("", newest.run_id):
+        return newest.start_time
+    try:
+        return (await client.get_workflow_handle(newest.id, run_id=first_run_id).describe()).start_time
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return newest.start_time
+        raise
+
+
+async def is_running(client: Client, coin: str) -> bool:
+    async with _sorted_failures(coin):
+        try:
+            return (await _handle(client, coin).describe()).status is WorkflowExecutionStatus.RUNNING
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            raise
+
+
+def _handle(client: Client, coin: str) -> WorkflowHandle[Any, Any]:
+    return client.get_workflow_handle(workflow_id(coin))
+
+
+@asynccontextmanager
+async def _sorted_failures(coin: str) -> AsyncIterator[None]:
+    """What Temporal and the trade answer, as one line each."""
+    began_s = time.monotonic()
+    try:
+        yield
+    except WorkflowUpdateFailedError as error:
+        raise CommandFailed(_innermost(error)) from error
+    except WorkflowQueryFailedError as error:
+        raise CommandFailed(f"the trade on {coin} can't answer: {error}") from error
+    except (WorkflowUpdateRPCTimeoutOrCancelledError, asyncio.CancelledError) as error:
+        if isinstance(error, asyncio.CancelledError):
+            raise
+        raise CommandFailed(
+            f"the trade on {coin} did not answer in {time.monotonic() - began_s:.0f} s: {_NO_WORKER}; "
+            f"what was asked may still be done when one is back"
+        ) from error
+    except RPCError as error:
+        raise CommandFailed(_rpc_line(error, coin)) from error
+
+
+def _rpc_line(error: RPCError, coin: str) -> str:
+    match error.status:
+        case RPCStatusCode.NOT_FOUND if "completed" in str(error):
+            return f"the trade on {coin} has ended: see `hypertrader trade history {coin}`"
+        case RPCStatusCode.NOT_FOUND:
+            return f"no trade on {coin} is known: `hypertrader trade list` shows those that run"
+        case RPCStatusCode.DEADLINE_EXCEEDED | RPCStatusCode.CANCELLED:
+            return f"the trade on {coin} did not answer: {_NO_WORKER}"
+        case RPCStatusCode.UNAVAILABLE:
+            return "Temporal does not answer: start it with `hypertrader up`, or name its address with --temporal"
+        case _:
+            return f"Temporal: {error}"
+
+
+def _innermost(error: BaseException) -> str:
+    while (cause := getattr(error, "cause", None)) is not None:
+        error = cause
+    return str(getattr(error, "message", error))
+
+
+def _decimal(name: str, value: Number) -> Decimal:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise CommandFailed(f"{name} is {value}; it must be a number of USD")
+    return number

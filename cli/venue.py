@@ -1,0 +1,117 @@
+"""What the command line itself asks the exchange: public reads that need no key and not the weight of ccxt.
+
+Everything that trades goes through `exchange.gateway`.
+"""
+
+import difflib
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+
+from cli.errors import CommandFailed
+from exchange.network import endpoint
+from settings import Network, Settings
+
+TIMEOUT_S = 5.0
+
+
+class Venue:
+    """Public reads over one connection. Every method raises CommandFailed when the exchange does not answer."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._at = endpoint(settings)
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+
+    async def __aenter__(self) -> "Venue":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def coin_of(self, symbol: str) -> str:
+        """The exchange's name for `ETH` or `ETH/USDC:USDC`, in any case. Raises CommandFailed if it lists none."""
+        universe = (await self._info({"type": "meta"}))["universe"]
+        coins = {row["name"].lower(): str(row["name"]) for row in universe if not row.get("isDelisted")}
+        asked = symbol.split("/")[0]
+        if (coin := coins.get(asked.lower())) is not None:
+            return coin
+        near = [coins[name] for name in difflib.get_close_matches(asked.lower(), coins, n=3, cutoff=0.5)]
+        hint = f"did you mean {', '.join(near)}?" if near else f"{len(coins)} coins are, among them BTC and ETH"
+        raise CommandFailed(f"coin {symbol} is not traded on {self._at.network}: {hint}")
+
+    async def mid_prices(self) -> dict[str, Decimal]:
+        """USD per coin, of every coin."""
+        return {coin: Decimal(price) for coin, price in (await self._info({"type": "allMids"})).items()}
+
+    async def _info(self, request: dict[str, str]) -> Any:
+        try:
+            async with self._session.post(f"{self._at.url}/info", json=request) as answer:
+                answer.raise_for_status()
+                return await answer.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            cure = "check the connection and try again"
+            if self._at.network is Network.PAPER:
+                cure = "start it with `hypertrader up`, or name another address in HYPERTRADER_EXCHANGE_URL"
+            raise CommandFailed(
+                f"the exchange does not answer at {self._at.url}: {cure} ({type(error).__name__}: {error})"
+            ) from error
+
+
+class ControlApi:
+    """The simulator's control API: prices, the clock, deposits, faults and the exchange's own books."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def answers(self) -> bool:
+        try:
+            await self.state()
+        except CommandFailed:
+            return False
+        return True
+
+    async def state(self) -> dict[str, Any]:
+        """Clock, prices, accounts, number of WebSocket connections."""
+        found: dict[str, Any] = await self._ask("GET", "state")
+        return found
+
+    async def ledger(self, account: str) -> dict[str, Any]:
+        """The exchange's own books of an account; empty for one it never saw."""
+        found: dict[str, Any] = (await self._ask("GET", "ledger")).get(account.lower(), {})
+        return found
+
+    async def requests(self, **filters: str) -> list[dict[str, Any]]:
+        """The requests it got since it started: by `type`, `path`, `signer`, `verdict`, `since_ms`."""
+        found: list[dict[str, Any]] = await self._ask("GET", "requests", params=filters)
+        return found
+
+    async def set_price(self, coin: str, price: Decimal) -> None:
+        await self._ask("POST", "price", json={"coin": coin, "price": f"{price:f}"})
+
+    async def fund(self, account: str, usd: Decimal) -> None:
+        await self._ask("POST", "fund", json={"address": account, "usd": f"{usd:f}"})
+
+    async def hold_prices(self) -> None:
+        await self._ask("POST", "clock", json={"paused": True})
+
+    async def let_prices_move(self) -> None:
+        await self._ask("POST", "clock", json={"paused": False})
+
+    async def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Anything else it can do: `faults`, `kick`, `depth`."""
+        return await self._ask("POST", path, json=body)
+
+    async def _ask(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            async with self._session.request(method, f"{self.url}/control/{path}", **arguments) as answer:
+                if answer.status == 400:
+                    raise CommandFailed(f"the simulator refused {path}: {await answer.text()}")
+                answer.raise_for_status()
+                return await answer.json(content_type=None)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise CommandFailed(f"the simulator's control API does not answer at {self.url}: {error}") from error

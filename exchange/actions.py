@@ -1,0 +1,31 @@
+"""The actions we sign, as the exchange hashes them: the order of the keys is part of the signature."""
+
+from typing import Any
+
+from exchange.grid import wire
+from exchange.port import Intent, Side
+
+NOOP: dict[str, Any] = {"type": "noop"}
+"""Does nothing but spend its nonce."""
+
+
+def order_action(intent: Intent) -> dict[str, Any]:
+    """A market order: IOC at the intent's limit.
+
+    Built from the intent alone, never from today's market data: ccxt would round the price by the digits it had when
+    markets were loaded, and a retry would sign other bytes.
+    """
+    order = {
+        "a": intent.asset,
+        "b": intent.side is Side.BUY,
+        "p": wire(intent.limit_price),
+        "s": wire(intent.size),
+        "r": intent.reduce_only,
+        "t": {"limit": {"tif": "Ioc"}},
+        "c": intent.cloid,
+    }
+    return {"type": "order", "orders": [order], "grouping": "na"}
+
+
+def leverage_action(asset: int, leverage: int, *, cross: bool) -> dict[str, Any]:
+    return {"type": "updateLeverage", "asset": asset, "isCross": cross, "leverage": leverage}

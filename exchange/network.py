@@ -1,0 +1,121 @@
+"""Which exchange this installation talks to, and with which key. Both refuse rather than guess."""
+
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from exchange.signing import PrivateKey
+from settings import Network, Settings
+from telemetry import logs
+
+__all__ = ["Endpoint", "PrivateKey", "SetupRefused", "endpoint", "load_key"]
+
+KEY_VARIABLE = "HYPERTRADER_PRIVATE_KEY"
+_URLS = {Network.MAINNET: "https://api.hyperliquid.xyz", Network.TESTNET: "https://api.hyperliquid-testnet.xyz"}
+
+
+class SetupRefused(ValueError):
+    """The settings do not allow trading as asked. One line that says what to change; it never holds a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where requests go and what their signatures are for."""
+
+    network: Network
+    url: str
+
+    @property
+    def mainnet(self) -> bool:
+        """Whether signatures carry source "a"; the simulator takes testnet's "b"."""
+        return self.network is Network.MAINNET
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether the venue limits requests per address of the network: the simulator does not."""
+        return self.network is not Network.PAPER
+
+
+def endpoint(settings: Settings) -> Endpoint:
+    """Raises SetupRefused for mainnet without its second yes, and for a paper network that is not paper."""
+    network = settings.network
+    if network is Network.PAPER:
+        return Endpoint(network, _paper_url(settings.exchange_url))
+    if network is Network.MAINNET and settings.allow_mainnet != "yes":
+        raise SetupRefused(
+            f"network is mainnet and HYPERTRADER_ALLOW_MAINNET is {settings.allow_mainnet!r}: it must be exactly yes,"
+            " because orders there move real money"
+        )
+    return Endpoint(network, _URLS[network])
+
+
+def load_key(settings: Settings) -> PrivateKey:
+    """The signing key: from HYPERTRADER_PRIVATE_KEY or from `private_key_file`.
+
+    For the paper network, one of its own is made once in the state folder when neither is given. Raises SetupRefused.
+    """
+    given = os.environ.get(KEY_VARIABLE)
+    if given and settings.private_key_file:
+        raise SetupRefused(
+            f"{KEY_VARIABLE} and private_key_file ({settings.private_key_file}) are both set: give one key"
+        )
+    if given:
+        return _parsed(given, KEY_VARIABLE)
+    if settings.private_key_file:
+        return _read(settings.private_key_file)
+    if settings.network is not Network.PAPER:
+        raise SetupRefused(f"network is {settings.network} and there is no key: set {KEY_VARIABLE} or private_key_file")
+    return _paper_key(settings.state_dir / "paper.key")
+
+
+def _paper_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SetupRefused(f"exchange_url is {url!r}: an http:// or https:// address of a simulator is allowed")
+    if parts.hostname.endswith(("hyperliquid.xyz", "hyperliquid-testnet.xyz")):
+        raise SetupRefused(f"exchange_url is {url!r}, the real exchange, and network is paper: set network instead")
+    return url.rstrip("/")
+
+
+def _read(path: Path) -> PrivateKey:
+    try:
+        with path.open() as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            text = file.read(1024)
+    except OSError as error:
+        raise SetupRefused(f"private key file {path} can't be read: {error.strerror}") from error
+    if mode & 0o077:
+        raise SetupRefused(f"private key file {path} has mode {mode:04o}: others may use it; run chmod 600 {path}")
+    return _parsed(text, f"private key file {path}")
+
+
+def _parsed(text: str, where: str) -> PrivateKey:
+    try:
+        key = PrivateKey(text)
+    except ValueError as error:
+        raise SetupRefused(f"{where}: {error}") from None
+    logs.redact(text)
+    return key
+
+
+def _paper_key(path: Path) -> PrivateKey:
+    if path.exists():
+        return _read(path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(f"0x{secrets.token_hex(32)}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        # A link appears whole or not at all; where another process was first, its key is the one.
+        os.link(draft, path)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+    return _read(path)

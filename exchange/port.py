@@ -1,0 +1,199 @@
+"""What the engine asks of an exchange, in its own words. Nothing here knows ccxt.
+
+Sizes are in coin, prices in USD per coin, times in ms UTC. `size` is signed where it describes a position or a fill
+(buys and longs positive) and positive where a side stands beside it.
+"""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from exchange.errors import RejectReason
+
+
+class Value(BaseModel):
+    """An immutable value; unknown fields are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Side(StrEnum):
+    BUY = "buy"
+    SELL = "sell"
+
+
+class MarginTier(Value):
+    lower_bound_usd: Decimal
+    max_leverage: int
+
+
+class MarketRules(Value):
+    """One perpetual market as the exchange lists it now."""
+
+    coin: str
+    asset: int
+    size_decimals: int
+    max_leverage: int
+    min_notional_usd: Decimal
+    tiers: tuple[MarginTier, ...]
+    mark_price: Decimal
+    mid_price: Decimal
+    taker_fee_rate: Decimal
+    maker_fee_rate: Decimal
+    only_isolated: bool = False
+
+    @property
+    def lot(self) -> Decimal:
+        """The smallest size step, in coin."""
+        return Decimal(1).scaleb(-self.size_decimals)
+
+    @property
+    def maintenance_rate(self) -> Decimal:
+        """Maintenance margin of the first tier as a share of notional: half the initial margin at maximum leverage."""
+        return Decimal(1) / (2 * self.max_leverage)
+
+
+class Position(Value):
+    """The account's net position in one coin; size 0 when flat."""
+
+    coin: str
+    size: Decimal
+    entry_price: Decimal | None = None
+    mark_price: Decimal | None = None
+    unrealized_pnl_usd: Decimal = Decimal(0)
+    leverage: int | None = None
+    margin_used_usd: Decimal = Decimal(0)
+    liquidation_price: Decimal | None = None
+
+
+class Balance(Value):
+    """Margin of the perpetuals account, in USD; `total` includes unrealised profit."""
+
+    currency: str
+    total: Decimal
+    used: Decimal
+    free: Decimal
+
+
+class Intent(Value):
+    """An order, fixed for good before anything is sent: every retry on any machine signs the very same bytes."""
+
+    cloid: str
+    """0x and 32 hex digits."""
+    account: str
+    """Address whose position moves, lower case."""
+    signer: str
+    """Address of the key that signs, lower case; the nonce belongs to it."""
+    nonce: int
+    coin: str
+    asset: int
+    side: Side
+    size: Decimal
+    """In coin, positive, a whole number of lots."""
+    limit_price: Decimal
+    reduce_only: bool
+    expires_after_ms: int
+    """Wall time after which the exchange must refuse it."""
+    traceparent: str | None = None
+    """W3C trace context of the decision; not part of what is signed."""
+
+
+class Fill(Value):
+    """One execution. `size` is signed; `fee_usd` is positive when paid."""
+
+    cloid: str | None
+    oid: int
+    tid: int
+    coin: str
+    price: Decimal
+    size: Decimal
+    fee_usd: Decimal
+    time_ms: int
+    closed_pnl_usd: Decimal = Decimal(0)
+    liquidation: bool = False
+
+
+class OutcomeStatus(StrEnum):
+    FILLED = "filled"
+    """Executed, wholly or in part: see `filled_size`."""
+    REJECTED = "rejected"
+    """The exchange refused it and will never execute it."""
+    NOT_EXECUTED = "not_executed"
+    """Its nonce was burnt before it arrived, or it left no trace after its expiry: it can never execute."""
+
+
+class Proof(Value):
+    """How an outcome was established: `reply`, `order_status`, `fills`, `noop_fence` or `expired_without_record`."""
+
+    established_by: str
+    asks: int
+    """Requests it took, the sending included."""
+    established_at_ms: int
+
+
+class OrderOutcome(Value):
+    """The definite end of an intent."""
+
+    cloid: str
+    status: OutcomeStatus
+    proof: Proof
+    fills: tuple[Fill, ...] = ()
+    reason: RejectReason | None = None
+    text: str = ""
+    """The exchange's own words for a refusal."""
+
+    @property
+    def filled_size(self) -> Decimal:
+        """Signed, in coin."""
+        return sum((fill.size for fill in self.fills), Decimal(0))
+
+    @property
+    def fee_usd(self) -> Decimal:
+        return sum((fill.fee_usd for fill in self.fills), Decimal(0))
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """Volume-weighted; None when nothing was filled."""
+        if not self.filled_size:
+            return None
+        return sum((fill.price * fill.size for fill in self.fills), Decimal(0)) / self.filled_size
+
+
+class OpenOrder(Value):
+    coin: str
+    oid: int
+    cloid: str | None
+    side: Side
+    size: Decimal
+    limit_price: Decimal
+
+
+class OrderRecord(Value):
+    """What the exchange remembers of an order; it holds no average price, fills do."""
+
+    oid: int
+    cloid: str | None
+    coin: str
+    status: str
+    original_size: Decimal
+    remaining_size: Decimal
+    status_time_ms: int
+
+
+class Exchange(Protocol):
+    """The port. Every method raises NotSent, Rejected or Unknown; none returns an empty value for "could not ask"."""
+
+    account: str
+    signer: str
+
+    async def market_rules(self, coin: str) -> MarketRules: ...
+    async def get_position(self, coin: str) -> Position: ...
+    async def get_balance(self, currency: str) -> Balance: ...
+    async def set_leverage(self, coin: str, leverage: int, *, nonce: int) -> None: ...
+    async def order_by_cloid(self, cloid: str) -> OrderRecord | None: ...
+    async def fills(self, *, since_ms: int, cloid: str | None = None) -> tuple[Fill, ...]: ...
+    async def open_orders(self, coin: str | None = None) -> tuple[OpenOrder, ...]: ...
+    async def execute(self, intent: Intent) -> OrderOutcome: ...
+    async def close(self) -> None: ...

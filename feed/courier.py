@@ -1,0 +1,118 @@
+"""Carries completed units to a trade's workflow: in order, none dropped, each batch the same on every try.
+
+A signal that failed may have arrived all the same. The workflow knows a batch again by its last trade, so a batch is
+never changed once it was sent; what completes meanwhile waits for the next one.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable
+from typing import Protocol
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, set_span_in_context
+
+from activities.messages import UnitsMoved
+from feed.tracker import Log
+from feed.trades import Trade
+from strategy.values import Tick
+from telemetry.tracing import traceparent_of
+
+BATCH_MAX = 1_000
+RETRY_FIRST_S = 0.1
+RETRY_MAX_S = 5.0
+
+_tracer = trace.get_tracer("hypertrader.feed")
+_logger = logging.getLogger(__name__)
+
+
+class Undelivered(Exception):
+    """The signal may or may not have arrived: to be sent again as it is."""
+
+
+class Deliver(Protocol):
+    def __call__(self, moved: UnitsMoved, /) -> Awaitable[None]: ...
+
+
+class Courier:
+    """`deliver` raises Undelivered to be called again with the same batch; anything else ends the courier."""
+
+    def __init__(self, workflow_id: str, deliver: Deliver, log: Log = _logger) -> None:
+        self._workflow_id = workflow_id
+        self._deliver = deliver
+        self._log = log
+        self._waiting: deque[Trade] = deque()
+        self._sending = False
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.carried = 0
+        """Trades taken so far."""
+
+    @property
+    def idle(self) -> bool:
+        return self._idle.is_set()
+
+    def take(self, trade: Trade) -> None:
+        """A trade that completed units."""
+        self.carried += 1
+        self._waiting.append(trade)
+        self._idle.clear()
+        self._news.set()
+
+    async def all_delivered(self) -> None:
+        await self._idle.wait()
+
+    async def run(self) -> None:
+        while True:
+            self._news.clear()
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+                await self._carry(batch)
+            self._idle.set()
+            await self._news.wait()
+
+    async def _carry(self, batch: list[Trade]) -> None:
+        """One trace begins here, at the moment the price came out of the socket."""
+        first, last = batch[0], batch[-1]
+        attributes: dict[str, str | int] = {
+            "workflow_id": self._workflow_id,
+            "coin": last.coin,
+            "price": str(last.price),
+            "tid": str(last.tid),
+            "ticks": len(batch),
+        }
+        price = _tracer.start_span(
+            "feed.price", context=Context(), start_time=first.received_ns, kind=SpanKind.CONSUMER, attributes=attributes
+        )
+        signal = _tracer.start_span("feed.signal", context=set_span_in_context(price), kind=SpanKind.PRODUCER)
+        try:
+            ticks = tuple(Tick(price=trade.price, time_ms=trade.time_ms) for trade in batch)
+            await self._until_delivered(UnitsMoved(ticks=ticks, tid=last.tid, traceparent=traceparent_of(signal)))
+        finally:
+            signal.end()
+            price.end()
+
+    async def _until_delivered(self, moved: UnitsMoved) -> None:
+        began_at, failures = time.monotonic(), 0
+        while True:
+            try:
+                await self._deliver(moved)
+            except Undelivered as error:
+                failures += 1
+                if failures in (1, 10) or failures % 100 == 0:
+                    self._log.warning("Signal not delivered (%s): sending it again", error)
+                await asyncio.sleep(backoff_s(failures))
+            else:
+                if failures:
+                    self._log.info("Signal delivered after %d failures, %.1f s", failures, time.monotonic() - began_at)
+                return
+
+
+def backoff_s(failures: int) -> float:
+    """Before the next try, after so many failures (1 or more) in a row."""
+    return min(RETRY_MAX_S, RETRY_FIRST_S * 2.0 ** min(failures - 1, 16)) * random.uniform(0.5, 1.0)

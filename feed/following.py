@@ -1,0 +1,144 @@
+"""One trade's price, followed from where its workflow stands: prices in, signals out."""
+
+import asyncio
+import logging
+import random
+from datetime import timedelta
+from typing import NoReturn
+
+from temporalio.client import Client, WorkflowQueryFailedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.messages import Tracking, TrackRequest, UnitsMoved
+from feed.courier import Courier, Undelivered, backoff_s
+from feed.stream import PriceStream
+from feed.subscription import Subscription
+from feed.tasks import until_one_ends
+from feed.tracker import UnitTracker
+from feed.trades import Trade
+
+CHECK_INTERVAL_S = 30.0
+RPC_TIMEOUT = timedelta(seconds=5)
+
+_logger = logging.getLogger(__name__)
+
+
+class WorkflowGone(Exception):
+    """The workflow has ended or never was: nobody is left to tell."""
+
+
+class Since:
+    """Which trades are news to a workflow: a block's trades share one millisecond, so their order decides there."""
+
+    def __init__(self, view: Tracking) -> None:
+        self._view = view
+        self._last_passed = False
+
+    def is_news(self, trade: Trade) -> bool:
+        """Ask once for every trade, in order."""
+        if trade.time_ms != self._view.since_ms:
+            return trade.time_ms > self._view.since_ms
+        if trade.tid == self._view.last_tid:
+            self._last_passed = True
+            return False
+        return self._last_passed
+
+
+class Following:
+    def __init__(
+        self, client: Client, stream: PriceStream, request: TrackRequest, *, check_interval_s: float = CHECK_INTERVAL_S
+    ) -> None:
+        self._workflow = client.get_workflow_handle(request.workflow_id)
+        self._stream = stream
+        self._coin = request.coin
+        self._check_interval_s = check_interval_s
+        self._log = logging.LoggerAdapter(_logger, {"coin": request.coin, "workflow_id": request.workflow_id})
+        self._courier = Courier(request.workflow_id, self._signal, self._log)
+        self._tracker: UnitTracker | None = None
+        self._last: Trade | None = None
+
+    @property
+    def line(self) -> int | None:
+        """None until the workflow has said where it stands."""
+        return self._tracker.line if self._tracker else None
+
+    @property
+    def last_tid(self) -> int | None:
+        return self._last.tid if self._last else None
+
+    async def run(self) -> NoReturn:
+        """Until cancelled. Raises WorkflowGone, and FeedError when the stream has no more trades for the coin."""
+        async with self._stream.trades(self._coin) as trades:
+            view = await self._ask()
+            self._tracker = UnitTracker(view.grid, view.line, self._log)
+            self._log.info("Following from line %d of %s", view.line, _words(view))
+            await until_one_ends(self._observe(trades, Since(view)), self._courier.run(), self._check())
+        raise AssertionError("none of the three returns")
+
+    async def all_delivered(self) -> None:
+        """Until what completed so far has reached the workflow."""
+        await self._courier.all_delivered()
+
+    async def _observe(self, trades: Subscription, since: Since) -> None:
+        assert self._tracker is not None
+        async for trade in trades:
+            if since.is_news(trade):
+                self._last = trade
+                if self._tracker.observe(trade.price) is not None:
+                    self._courier.take(trade)
+
+    async def _check(self) -> None:
+        """Every now and then, see whether the workflow still counts as we do; its count is the one that holds."""
+        assert self._tracker is not None
+        while True:
+            await asyncio.sleep(self._check_interval_s * random.uniform(0.75, 1.25))
+            carried = self._courier.carried
+            if not self._courier.idle:
+                continue
+            view = await self._ask()
+            # Only what was quiet during the question can be compared with its answer.
+            if self._courier.carried == carried and (view.grid, view.line) != (self._tracker.grid, self._tracker.line):
+                self._adopt(view)
+
+    def _adopt(self, view: Tracking) -> None:
+        assert self._tracker is not None
+        self._log.warning(
+            "The workflow stands at line %d of %s, not at %d: following from there",
+            view.line,
+            _words(view),
+            self._tracker.line,
+        )
+        self._tracker.grid, self._tracker.line = view.grid, view.line
+        last = self._last
+        if last is not None and Since(view).is_news(last) and self._tracker.observe(last.price) is not None:
+            self._courier.take(last)
+
+    async def _ask(self) -> Tracking:
+        failures = 0
+        while True:
+            try:
+                view: Tracking = await self._workflow.query("tracking", result_type=Tracking, rpc_timeout=RPC_TIMEOUT)
+                return view
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    raise WorkflowGone(str(error)) from error
+                reason = f"{error.status.name}: {error}"
+            except WorkflowQueryFailedError as error:
+                # It is not open yet, or no worker has it.
+                reason = str(error)
+            failures += 1
+            if failures in (1, 10) or failures % 100 == 0:
+                self._log.warning("The workflow does not say where it stands (%s): asking again", reason)
+            await asyncio.sleep(backoff_s(failures))
+
+    async def _signal(self, moved: UnitsMoved) -> None:
+        try:
+            await self._workflow.signal("units_moved", moved, rpc_timeout=RPC_TIMEOUT)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise WorkflowGone(str(error)) from error
+            raise Undelivered(f"{error.status.name}: {error}") from error
+
+
+def _words(view: Tracking) -> str:
+    return f"{view.grid.unit_size:f} USD from {view.grid.anchor_price:f}"

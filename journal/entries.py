@@ -1,0 +1,193 @@
+"""What the journal records: one pydantic model per kind of entry.
+
+Made in workflow code, so this module is pure: pydantic and `strategy` only. Prices are USD per coin, sizes coin, units
+count within the cycle, times are ms UTC. The key of an entry is (trade, seq): the workflow counts `seq` up from 1, and
+the same entry written twice is written once.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
+
+from strategy.values import Leg, Phase
+
+
+class Record(BaseModel):
+    """An immutable value; unknown fields are an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TradeRef(Record):
+    """The trade an entry belongs to: written with its first entry and never changed."""
+
+    trade_id: str = Field(min_length=1, max_length=200)
+    workflow_id: str = Field(min_length=1, max_length=200)
+    """Several trades, one after the other, may have the same."""
+    coin: str
+    account: str
+    """Address whose position moves, lower case."""
+    network: str
+    """`paper`, `testnet` or `mainnet`."""
+    opened_at_ms: int
+    terms: dict[str, JsonValue] = {}
+    """What it was opened with, as JSON; numbers that matter as strings."""
+
+
+class BaseEntry(Record):
+    """What every entry has."""
+
+    seq: int = Field(ge=0)
+    at_ms: int
+    """When the trade knew it."""
+
+
+class Opened(BaseEntry):
+    kind: Literal["opened"] = "opened"
+    coin: str
+    margin_usd: Decimal
+    leverage: int
+    unit_size: Decimal
+    preset: str
+    anchor_price: Decimal
+    size: Decimal
+
+
+class UnitChange(BaseEntry):
+    kind: Literal["unit_change"] = "unit_change"
+    from_unit: int
+    to_unit: int
+    price: Decimal
+    cycle: int
+
+
+class Decision(BaseEntry):
+    """What prices meant; `unit`, `peak`, `valley` and `phase` as they are after it."""
+
+    kind: Literal["decision"] = "decision"
+    price: Decimal
+    unit: int
+    phase: Phase
+    peak: int
+    valley: int
+    cycle: int
+    legs: tuple[Leg, ...] = ()
+    order_qty: Decimal
+    """Net of the legs, signed, buys positive; 0 when there is no order."""
+    cloid: str | None = None
+
+
+class IntentRecord(BaseEntry):
+    """An order, fixed before it was sent."""
+
+    kind: Literal["intent"] = "intent"
+    cloid: str
+    signer: str
+    """Address of the key, lower case."""
+    nonce: int
+    coin: str
+    side: Literal["buy", "sell"]
+    size: Decimal
+    """Positive."""
+    limit_price: Decimal
+    reduce_only: bool
+    expires_after_ms: int
+    purpose: str
+
+
+class OutcomeRecord(BaseEntry):
+    """The definite end of an intent, and how it is known."""
+
+    kind: Literal["outcome"] = "outcome"
+    cloid: str
+    status: Literal["filled", "rejected", "not_executed"]
+    total_size: Decimal = Decimal(0)
+    """Filled, positive."""
+    average_price: Decimal | None = None
+    fee_usd: Decimal = Decimal(0)
+    reason: str | None = None
+    established_by: str
+    """`reply`, `order_status`, `fills`, `noop_fence` or `expired_without_record`; joined by + where it took several."""
+    asks: int = Field(ge=0)
+    """Requests it took, the sending included."""
+    established_at_ms: int
+
+
+class FillRecord(BaseEntry):
+    kind: Literal["fill"] = "fill"
+    cloid: str | None
+    """None when the fill was not of an order of ours: a liquidation, a hand on the exchange."""
+    oid: int
+    tid: int
+    price: Decimal
+    size: Decimal
+    """Signed."""
+    fee_usd: Decimal
+    """Positive when paid."""
+    time_ms: int
+
+
+class ResetRecord(BaseEntry):
+    kind: Literal["reset"] = "reset"
+    cycle: int
+    """The cycle that ended."""
+    price: Decimal
+    cycle_pnl_usd: Decimal
+    allocation_usd: Decimal
+    """Of the cycle that begins."""
+
+
+class OperatorRecord(BaseEntry):
+    """A command that was accepted, and what came of it."""
+
+    kind: Literal["operator"] = "operator"
+    command: str
+    arguments: dict[str, JsonValue] = {}
+    result: str = ""
+
+
+class RejectedInput(BaseEntry):
+    """A signal or update that was refused."""
+
+    kind: Literal["rejected_input"] = "rejected_input"
+    name: str
+    payload: str
+    """As it came, shortened if need be."""
+    text: str
+    """Why."""
+
+
+class AlertRecord(BaseEntry):
+    """Something a person should look at."""
+
+    kind: Literal["alert"] = "alert"
+    text: str
+
+
+class Closed(BaseEntry):
+    kind: Literal["closed"] = "closed"
+    reason: str
+    realized_pnl_usd: Decimal
+    """Over all cycles, fees and funding included."""
+    price: Decimal | None = None
+    """Average price of the closing fills; None when nothing was held."""
+
+
+Entry = Annotated[
+    Opened
+    | UnitChange
+    | Decision
+    | IntentRecord
+    | OutcomeRecord
+    | FillRecord
+    | ResetRecord
+    | OperatorRecord
+    | RejectedInput
+    | AlertRecord
+    | Closed,
+    Field(discriminator="kind"),
+]
+
+ENTRY: TypeAdapter[Entry] = TypeAdapter(Entry)
+"""Builds the model of any entry from its fields."""

@@ -1,0 +1,71 @@
+"""Where this installation lives and whom it trades for: read once from HYPERTRADER_* variables.
+
+The private key is not a setting: `exchange.network.load_key` reads it where it is used, so it can't be printed with
+the rest.
+"""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+
+class Network(StrEnum):
+    PAPER = "paper"
+    TESTNET = "testnet"
+    MAINNET = "mainnet"
+
+
+class Settings(BaseModel):
+    """One installation. Field `x` is read from HYPERTRADER_X."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: Network = Network.PAPER
+    allow_mainnet: str = ""
+    """Must be exactly `yes` for mainnet."""
+    state_dir: Path = Path(".hypertrader")
+    temporal_address: str = "127.0.0.1:7233"
+    temporal_namespace: str = "default"
+    exchange_url: str = "http://127.0.0.1:7250"
+    """The simulator's; read for the paper network only."""
+    account: str | None = None
+    """Address whose positions are traded; the key's own address when not given."""
+    private_key_file: Path | None = None
+    journal_url: str | None = None
+    nonce_slot: int | None = Field(default=None, ge=0)
+    """Fixed slot of this process; one is taken in the state folder when not given."""
+    nonce_slots: int = Field(default=16, ge=1, le=1024, validate_default=True)
+    slippage_bps: int = Field(default=50, ge=1, le=1000)
+    """How far from the deciding price a market order may fill."""
+    trace_file: Path | None = None
+    log_level: str = "INFO"
+
+    @field_validator("account")
+    @classmethod
+    def _lower_case(cls, value: str | None) -> str | None:
+        return value.lower() if value else value
+
+    @field_validator("nonce_slots")
+    @classmethod
+    def _slot_is_one_of_them(cls, value: int, info: ValidationInfo) -> int:
+        slot = info.data.get("nonce_slot")
+        if slot is not None and slot >= value:
+            raise ValueError(f"nonce_slot is {slot}; with so many slots 0 to {value - 1} is allowed")
+        return value
+
+    @property
+    def journal(self) -> str:
+        return self.journal_url or f"sqlite+aiosqlite:///{self.state_dir / 'journal.db'}"
+
+    @classmethod
+    def from_env(cls, **overrides: object) -> "Settings":
+        """Environment first, then what the caller says; None means not said."""
+        found: dict[str, object] = {
+            name: os.environ[f"HYPERTRADER_{name.upper()}"]
+            for name in cls.model_fields
+            if os.environ.get(f"HYPERTRADER_{name.upper()}")
+        }
+        found.update({name: value for name, value in overrides.items() if value is not None})
+        return cls.model_validate(found)

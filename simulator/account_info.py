@@ -1,0 +1,151 @@
+"""Answers about one account: state, orders, fills, fees, roles."""
+
+from typing import Any
+
+from simulator import shapes
+from simulator.markets import BY_COIN
+from simulator.query import Query
+from simulator.records import Fill
+from simulator.venue import ORDERS_KEPT
+from simulator.wire import number
+
+Json = Any
+FILLS_PER_ANSWER = 2000
+FILLS_KEPT = 10_000
+REQUESTS_START = 10_000
+
+
+def clearinghouse(query: Query) -> Json:
+    return shapes.clearinghouse_state(query.venue, query.account)
+
+
+def spot_clearinghouse(query: Query) -> Json:
+    return shapes.spot_state(query.account)
+
+
+def open_orders(query: Query) -> Json:
+    return [shapes.open_order(order) for order in reversed(query.venue.open_orders(query.user))]
+
+
+def frontend_orders(query: Query) -> Json:
+    return [shapes.frontend_order(order) for order in reversed(query.venue.open_orders(query.user))]
+
+
+def order_status(query: Query) -> Json:
+    assert query.request.oid is not None
+    order = query.venue.find_order(query.user, query.request.oid)
+    if order is None or order.visible_at_ms > query.venue.wall_ms():
+        return {"status": "unknownOid"}
+    return {"status": "order", "order": shapes.order_record(order)}
+
+
+def historical_orders(query: Query) -> Json:
+    kept = query.venue.orders_of.get(query.user, ())
+    newest = list(kept)[-ORDERS_KEPT:]
+    return [shapes.order_record(query.venue.orders[oid]) for oid in reversed(newest)]
+
+
+def fills(query: Query) -> Json:
+    fills = query.venue.fills_of.get(query.user, [])[-FILLS_PER_ANSWER:]
+    return [shapes.fill(fill) for fill in reversed(fills)]
+
+
+def fills_by_time(query: Query) -> Json:
+    """The oldest 2000 of the span, so that paging by the last time goes on; newest first within the answer."""
+    kept: list[Fill] = query.venue.fills_of.get(query.user, [])[-FILLS_KEPT:]
+    start, end = query.request.startTime or 0, query.request.endTime
+    span = [fill for fill in kept if fill.time_ms >= start and (end is None or fill.time_ms <= end)]
+    return [shapes.fill(fill) for fill in reversed(span[:FILLS_PER_ANSWER])]
+
+
+def no_funding(query: Query) -> Json:
+    return []
+
+
+def ledger(query: Query) -> Json:
+    start, end = query.request.startTime or 0, query.request.endTime
+    entries = query.account.ledger
+    return [
+        {"time": entry.time_ms, "hash": entry.hash, "delta": entry.delta}
+        for entry in entries
+        if entry.time_ms >= start and (end is None or entry.time_ms <= end)
+    ]
+
+
+def fees(query: Query) -> Json:
+    fees = query.venue.config.fees
+    taker, maker = number(fees.taker), number(fees.maker)
+    return {
+        "dailyUserVlm": [],
+        "feeSchedule": {
+            "cross": taker,
+            "add": maker,
+            "spotCross": "0.0007",
+            "spotAdd": "0.0004",
+            "tiers": {"vip": [], "mm": []},
+            "referralDiscount": "0.04",
+            "stakingDiscountTiers": [],
+        },
+        "userCrossRate": taker,
+        "userAddRate": maker,
+        "userSpotCrossRate": "0.0007",
+        "userSpotAddRate": "0.0004",
+        "activeReferralDiscount": "0.0",
+        "trial": None,
+        "feeTrialReward": "0.0",
+        "nextTrialAvailableTimestamp": None,
+        "stakingLink": None,
+        "activeStakingDiscount": {"bpsOfMaxSupply": "0.0", "discount": "0.0"},
+    }
+
+
+def rate_limit(query: Query) -> Json:
+    account = query.account
+    return {
+        "cumVlm": number(account.volume_usd),
+        "nRequestsUsed": account.requests_used,
+        "nRequestsCap": REQUESTS_START + int(account.volume_usd),
+        "nRequestsSurplus": 0,
+    }
+
+
+def role(query: Query) -> Json:
+    user = query.user
+    if user in query.venue.agents:
+        return {"role": "agent", "data": {"user": query.venue.agents[user]}}
+    account = query.venue.accounts.get(user)
+    if account is None:
+        return {"role": "missing"}
+    return {"role": "subAccount", "data": {"master": account.master}} if account.master else {"role": "user"}
+
+
+def sub_accounts(query: Query) -> Json:
+    subs = [query.venue.account(address) for address in query.account.sub_accounts]
+    found = [
+        {
+            "name": sub.name,
+            "subAccountUser": sub.address,
+            "master": sub.master,
+            "clearinghouseState": shapes.clearinghouse_state(query.venue, sub),
+            "spotState": shapes.spot_state(sub),
+        }
+        for sub in subs
+    ]
+    return found or None
+
+
+def agents(query: Query) -> Json:
+    agents = [agent for agent in query.account.agents.values() if agent.name]
+    return [{"name": agent.name, "address": agent.address, "validUntil": agent.valid_until_ms} for agent in agents]
+
+
+def abstraction(query: Query) -> Json:
+    return "disabled"
+
+
+def builder_fee(query: Query) -> Json:
+    return query.account.builder_fees.get(str(query.request.builder), 0)
+
+
+def active_asset(query: Query) -> Json:
+    return shapes.active_asset_data(query.venue, query.account, BY_COIN[query.coin()])

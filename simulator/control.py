@@ -1,0 +1,228 @@
+"""The control API, on its own port: what a test may do to the venue, and what it may see of it.
+
+Everything is JSON; a body that does not fit is answered with 400 and one line that says what is allowed.
+"""
+
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from aiohttp import web
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from simulator.config import Depth
+from simulator.faults import FaultRequest, Faults
+from simulator.ledger import ledger
+from simulator.log import RequestLog
+from simulator.markets import BY_COIN
+from simulator.matching import move_price
+from simulator.prices import Clock
+from simulator.streams import Streams
+from simulator.venue import BookMoved, Venue
+from simulator.wire import Address, dumps, number
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def _coin(coin: str) -> str:
+    if coin not in BY_COIN:
+        raise ValueError(f"coin is {coin}: allowed are {', '.join(BY_COIN)}")
+    return coin
+
+
+def _amount(value: object) -> Decimal:
+    return Decimal(str(value))
+
+
+Coin = Annotated[str, AfterValidator(_coin)]
+Amount = Annotated[Decimal, BeforeValidator(_amount)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class SetPrice(Strict):
+    """A new price, and optionally mark and oracle held apart from it; mark or oracle `null` lets them follow again."""
+
+    coin: Coin
+    price: Annotated[Amount, Field(gt=0)] | None = None
+    mark: Annotated[Amount, Field(gt=0)] | None = None
+    oracle: Annotated[Amount, Field(gt=0)] | None = None
+
+
+class Fund(Strict):
+    address: Address
+    usd: Amount
+
+
+class OpenSubAccount(Strict):
+    master: Address
+    name: str = Field(min_length=1, max_length=16)
+
+
+class SetDepth(Depth):
+    coin: Coin
+
+
+class SetClock(Strict):
+    paused: bool | None = None
+    speed: Annotated[float, Field(gt=0)] | None = None
+    seek_s: Annotated[float, Field(ge=0)] | None = None
+
+
+class Control:
+    def __init__(
+        self,
+        venue: Venue,
+        clock: Clock,
+        faults: Faults,
+        streams: Streams,
+        log: RequestLog,
+        commit: Callable[[], None],
+    ) -> None:
+        self.venue = venue
+        self.clock = clock
+        self.faults = faults
+        self.streams = streams
+        self.log = log
+        self._commit = commit
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/control/price", self.price),
+            web.post("/control/fund", self.fund),
+            web.post("/control/sub_account", self.sub_account),
+            web.post("/control/depth", self.depth),
+            web.post("/control/faults", self.fault),
+            web.delete("/control/faults", self.no_faults),
+            web.get("/control/faults", self.faults_armed),
+            web.post("/control/kick", self.kick),
+            web.post("/control/clock", self.set_clock),
+            web.get("/control/requests", self.requests),
+            web.get("/control/ledger", self.ledger),
+            web.get("/control/state", self.state),
+        ]
+
+    async def price(self, request: web.Request) -> web.Response:
+        body = await _body(request, SetPrice)
+        for name, overrides in (("mark", self.venue.marks), ("oracle", self.venue.oracles)):
+            if name in body.model_fields_set:
+                value = getattr(body, name)
+                if value is None:
+                    overrides.pop(body.coin, None)
+                else:
+                    overrides[body.coin] = value
+        if body.price is not None:
+            move_price(self.venue, body.coin, body.price)
+        self._commit()
+        return _json({"coin": body.coin, "price": number(self.venue.books[body.coin].mid)})
+
+    async def fund(self, request: web.Request) -> web.Response:
+        body = await _body(request, Fund)
+        account = self.venue.deposit(body.address, body.usd)
+        self._commit()
+        return _json({"address": account.address, "depositsUsd": number(account.deposits_usd)})
+
+    async def sub_account(self, request: web.Request) -> web.Response:
+        body = await _body(request, OpenSubAccount)
+        master = self.venue.accounts.get(body.master)
+        if master is None:
+            raise web.HTTPBadRequest(text=f"master is {body.master}: allowed are funded addresses")
+        opened = self.venue.open_sub_account(master, body.name)
+        self._commit()
+        return _json({"address": opened.address, "master": master.address})
+
+    async def depth(self, request: web.Request) -> web.Response:
+        body = await _body(request, SetDepth)
+        depth = Depth.model_validate(body.model_dump(exclude={"coin"}))
+        self.venue.books[body.coin].depth = depth
+        self.venue.events.append(BookMoved(body.coin))
+        self._commit()
+        return _json(body.model_dump(mode="json"))
+
+    async def fault(self, request: web.Request) -> web.Response:
+        return _json(self.faults.arm(await _body(request, FaultRequest)).model_dump())
+
+    async def no_faults(self, request: web.Request) -> web.Response:
+        return _json({"disarmed": self.faults.disarm()})
+
+    async def faults_armed(self, request: web.Request) -> web.Response:
+        return _json([fault.model_dump() for fault in self.faults.armed])
+
+    async def kick(self, request: web.Request) -> web.Response:
+        return _json({"kicked": self.streams.kick()})
+
+    async def set_clock(self, request: web.Request) -> web.Response:
+        body = await _body(request, SetClock)
+        if body.speed is not None:
+            self.clock.set_speed(body.speed)
+        if body.seek_s is not None:
+            try:
+                self.clock.seek(body.seek_s)
+            except ValueError as error:
+                raise web.HTTPBadRequest(text=str(error)) from error
+        if body.paused is not None:
+            (self.clock.pause if body.paused else self.clock.resume)()
+        self._commit()
+        return _json(self._clock())
+
+    async def requests(self, request: web.Request) -> web.Response:
+        """Filters: `type` (of the action or info request), `path`, `signer`, `verdict`, `since_ms`."""
+        wanted = {name: request.query[name] for name in ("type", "path", "signer", "verdict") if name in request.query}
+        since_ms = int(request.query.get("since_ms", "0"))
+        found = [
+            entry.model_dump()
+            for entry in self.log.entries
+            if entry.received_ms >= since_ms and all(getattr(entry, name) == value for name, value in wanted.items())
+        ]
+        return _json(found)
+
+    async def ledger(self, request: web.Request) -> web.Response:
+        return _json(ledger(self.venue, self.log))
+
+    async def state(self, request: web.Request) -> web.Response:
+        coins = {
+            coin: {
+                "mid": number(book.mid),
+                "mark": number(self.venue.mark(coin)),
+                "oracle": number(self.venue.oracle(coin)),
+            }
+            for coin, book in self.venue.books.items()
+        }
+        return _json(
+            {
+                "clock": self._clock(),
+                "coins": coins,
+                "accounts": sorted(self.venue.accounts),
+                "connections": len(self.streams.connections),
+                "subscriptions": sum(len(each.subscriptions) for each in self.streams.connections),
+                "openOrders": sum(len(book.resting) for book in self.venue.books.values()),
+                "requests": len(self.log.entries),
+            }
+        )
+
+    def _clock(self) -> dict[str, Any]:
+        return {
+            "paused": self.clock.paused,
+            "speed": self.clock.speed,
+            "elapsedS": self.clock.elapsed_s(),
+            "nowMs": self.clock.now_ms(),
+            "wallMs": self.venue.wall_ms(),
+        }
+
+
+async def _body(request: web.Request, shape: type[Body]) -> Body:
+    try:
+        return shape.model_validate(orjson.loads(await request.read() or b"{}"))
+    except orjson.JSONDecodeError as error:
+        raise web.HTTPBadRequest(text=f"the body is not JSON: {error}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        raise web.HTTPBadRequest(text=wrong) from error
+
+
+def _json(value: object) -> web.Response:
+    return web.Response(body=dumps(value), content_type="application/json")

@@ -1,0 +1,162 @@
+"""What the venue remembers: accounts, positions, orders, fills. Plain mutable records; rules live elsewhere.
+
+Money is in USD, sizes in coin and signed (long positive), times in ms UTC.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from simulator.wire import MICRO_USD
+
+ZERO = Decimal(0)
+
+
+class Leverage(BaseModel):
+    """The setting of one coin; it stands also while the coin is flat."""
+
+    is_cross: bool
+    value: int
+
+
+class Position(BaseModel):
+    """Net size of one coin and what it cost.
+
+    `entry_notional_usd` is the signed sum of size x price of what is still open, kept exactly: the average entry price
+    is derived from it and never booked. `isolated_usd` is the cash side of an isolated position (the wire's `rawUsd`).
+    """
+
+    coin: str
+    size: Decimal = ZERO
+    entry_notional_usd: Decimal = ZERO
+    isolated_usd: Decimal = ZERO
+    funding_all_time_usd: Decimal = ZERO
+    funding_since_open_usd: Decimal = ZERO
+    funding_since_change_usd: Decimal = ZERO
+
+    def unrealized_usd(self, mark: Decimal) -> Decimal:
+        return self.size * mark - self.entry_notional_usd
+
+    def add(self, size: Decimal, price: Decimal) -> None:
+        """Open or increase: `size` has the position's direction."""
+        assert self.size * size >= 0
+        self.size += size
+        self.entry_notional_usd += size * price
+
+    def reduce(self, size: Decimal, price: Decimal) -> Decimal:
+        """Close the part `-size` of the position at `price`; returns its realised profit, fee not included."""
+        assert self.size * size < 0 and abs(size) <= abs(self.size)
+        if size == -self.size:
+            released = self.entry_notional_usd
+        else:
+            released = (self.entry_notional_usd * -size / self.size).quantize(MICRO_USD)
+        self.size += size
+        self.entry_notional_usd -= released
+        return -size * price - released
+
+
+class Agent(BaseModel):
+    """A wallet that signs L1 actions for an account. `valid_until_ms` None: until replaced."""
+
+    name: str
+    address: str
+    valid_until_ms: int | None = None
+
+
+class LedgerEntry(BaseModel):
+    """A movement of money that is neither trading nor funding; `delta` is the wire's object."""
+
+    time_ms: int
+    hash: str
+    delta: dict[str, Any]
+
+
+class Account(BaseModel):
+    """One address with money. `cross_usd` is cash: deposits, less what was bought, plus what was sold, less fees."""
+
+    address: str
+    master: str | None = None
+    name: str = ""
+    cross_usd: Decimal = ZERO
+    spot_usd: Decimal = ZERO
+    deposits_usd: Decimal = ZERO
+    positions: dict[str, Position] = Field(default_factory=dict)
+    leverages: dict[str, Leverage] = Field(default_factory=dict)
+    agents: dict[str, Agent] = Field(default_factory=dict)
+    builder_fees: dict[str, int] = Field(default_factory=dict)
+    """Approved maximum per builder, in tenths of a basis point."""
+    sub_accounts: list[str] = Field(default_factory=list)
+    referral_code: str | None = None
+    volume_usd: Decimal = ZERO
+    requests_used: int = 0
+    ledger: list[LedgerEntry] = Field(default_factory=list)
+
+    def size(self, coin: str) -> Decimal:
+        position = self.positions.get(coin)
+        return position.size if position else ZERO
+
+
+class Order(BaseModel):
+    """An order that got an id, also a refused one. `size` is what was asked, `remaining` what is not filled yet."""
+
+    oid: int
+    user: str
+    coin: str
+    asset: int
+    is_buy: bool
+    limit_price: Decimal
+    size: Decimal
+    remaining: Decimal
+    tif: str
+    reduce_only: bool
+    cloid: str | None
+    time_ms: int
+    status: str
+    status_time_ms: int
+    signer: str
+    nonce: int
+    hash: str
+    visible_at_ms: int = 0
+    """Wall time from which `orderStatus` knows it."""
+    builder: str | None = None
+    builder_fee: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.status == "open"
+
+
+class Fill(BaseModel):
+    """One side of one trade. `size` is positive; `fee_usd` includes `builder_fee_usd`."""
+
+    tid: int
+    user: str
+    coin: str
+    price: Decimal
+    size: Decimal
+    is_buy: bool
+    time_ms: int
+    start_position: Decimal
+    direction: str
+    closed_pnl_usd: Decimal
+    hash: str
+    oid: int
+    crossed: bool
+    fee_usd: Decimal
+    cloid: str | None = None
+    builder_fee_usd: Decimal | None = None
+
+
+class Trade(BaseModel):
+    """One print on the tape; `is_buy` is the aggressor's side."""
+
+    coin: str
+    is_buy: bool
+    price: Decimal
+    size: Decimal
+    time_ms: int
+    hash: str
+    tid: int
+    buyer: str
+    seller: str

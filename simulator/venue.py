@@ -1,0 +1,208 @@
+"""The venue's whole state, and the two ledgers of what changed in it: events for subscribers, changes for the store.
+
+Everything runs on one event loop and nothing here waits, so each request is applied as a whole or not at all.
+"""
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from simulator.book import Book, mid_of, open_orders
+from simulator.config import SimulatorConfig
+from simulator.markets import BY_COIN, MARKETS
+from simulator.nonces import Nonces
+from simulator.records import ZERO, Account, Fill, LedgerEntry, Order, Trade
+from simulator.wire import digest, made_address, number
+
+ORDERS_KEPT = 2000
+"""How many of an account's newest orders `orderStatus` and `historicalOrders` still know."""
+TRADES_KEPT = 30
+TIDS_PER_MS = 500
+FIRST_OID = 59_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """Prints of one coin, in order."""
+
+    coin: str
+    trades: tuple[Trade, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BookMoved:
+    coin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    user: str
+    fill: Fill
+
+
+@dataclass(frozen=True, slots=True)
+class OrderChanged:
+    """A copy of the order as it stood."""
+
+    order: Order
+
+
+Event = Traded | BookMoved | Filled | OrderChanged
+
+
+@dataclass(slots=True)
+class Changes:
+    """Records that differ from what the store holds."""
+
+    accounts: set[str] = field(default_factory=set)
+    orders: set[int] = field(default_factory=set)
+    fills: list[Fill] = field(default_factory=list)
+    nonces: list[tuple[str, int, int | None]] = field(default_factory=list)
+    """(signer, nonce used, nonce that fell out)."""
+    prices: set[str] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.accounts or self.orders or self.fills or self.nonces or self.prices)
+
+
+class Venue:
+    """Accounts, books and records, with the few operations every part shares. Rules are in `matching` and `actions`."""
+
+    def __init__(self, config: SimulatorConfig, *, simulated_ms: Callable[[], int] | None = None) -> None:
+        self.config = config
+        self._simulated_ms = simulated_ms
+        self.accounts: dict[str, Account] = {}
+        self.agents: dict[str, str] = {}
+        """Agent address -> master."""
+        self.nonces = Nonces()
+        self.orders: dict[int, Order] = {}
+        self.orders_of: dict[str, deque[int]] = defaultdict(lambda: deque(maxlen=ORDERS_KEPT))
+        self.oid_by_cloid: dict[tuple[str, str], int] = {}
+        """Newest order of that cloid: one may be used again, also while another of the same is open."""
+        self.fills_of: dict[str, list[Fill]] = defaultdict(list)
+        self.tape: dict[str, deque[Trade]] = {market.coin: deque(maxlen=TRADES_KEPT) for market in MARKETS}
+        self.marks: dict[str, Decimal] = {}
+        """Mark price where it was set apart from the book."""
+        self.oracles: dict[str, Decimal] = {}
+        self.day_volume: dict[str, Decimal] = defaultdict(Decimal)
+        self.books = {
+            market.coin: Book(
+                market,
+                config.depth_by_coin.get(market.coin, config.depth),
+                market.round_price(config.prices.get(market.coin, market.reference_price)),
+            )
+            for market in MARKETS
+        }
+        self.last_oid = FIRST_OID
+        self._last_tid = 0
+        self.changes = Changes()
+        self.events: list[Event] = []
+
+    def wall_ms(self) -> int:
+        """Wall time: what nonces, expiry and visibility go by."""
+        return time.time_ns() // 1_000_000
+
+    def market_ms(self) -> int:
+        """The one time base of everything the market says: trades, fills, books, candles and orders."""
+        if self.config.market_time == "simulated" and self._simulated_ms is not None:
+            return self._simulated_ms()
+        return self.wall_ms()
+
+    def next_tid(self) -> int:
+        """Strictly rising, also across restarts without being stored: wall time leaves room for 500 trades a ms."""
+        self._last_tid = max(self._last_tid + 1, self.wall_ms() * TIDS_PER_MS)
+        return self._last_tid
+
+    def next_oid(self) -> int:
+        self.last_oid += 1
+        return self.last_oid
+
+    def mark(self, coin: str) -> Decimal:
+        return self.marks.get(coin, self.books[coin].mid)
+
+    def oracle(self, coin: str) -> Decimal:
+        return self.oracles.get(coin, self.books[coin].mid)
+
+    def mid(self, coin: str) -> Decimal:
+        book = self.books[coin]
+        return mid_of(book.best(is_bid=True), book.best(is_bid=False), book.mid)
+
+    @property
+    def all_marks(self) -> dict[str, Decimal]:
+        return {coin: self.mark(coin) for coin in self.books}
+
+    def account(self, address: str) -> Account:
+        """The account, or an empty one that is not kept."""
+        return self.accounts.get(address) or Account(address=address)
+
+    def deposit(self, address: str, usd: Decimal) -> Account:
+        """Perpetuals collateral from outside; creates the account. `usd` may be negative: a withdrawal."""
+        account = self.accounts.setdefault(address, Account(address=address))
+        account.cross_usd += usd
+        account.deposits_usd += usd
+        kind = "deposit" if usd >= 0 else "withdraw"
+        self.record_movement(account, {"type": kind, "usdc": number(abs(usd))})
+        return account
+
+    def record_movement(self, account: Account, delta: dict[str, object]) -> None:
+        """Keep a movement of money in the account's ledger."""
+        now = self.market_ms()
+        entry_hash = digest(account.address, now, len(account.ledger))
+        account.ledger.append(LedgerEntry(time_ms=now, hash=entry_hash, delta=delta))
+        self.changes.accounts.add(account.address)
+
+    def open_sub_account(self, master: Account, name: str) -> Account:
+        address = made_address(f"sub-account/{master.address}/{len(master.sub_accounts)}")
+        self.accounts[address] = Account(address=address, master=master.address, name=name)
+        master.sub_accounts.append(address)
+        self.changes.accounts |= {address, master.address}
+        return self.accounts[address]
+
+    def open_orders(self, user: str, coin: str | None = None) -> list[Order]:
+        books: Iterable[Book] = self.books.values() if coin is None else (self.books[coin],)
+        return open_orders(books, user)
+
+    def keep_order(self, order: Order) -> None:
+        """File a new order under its ids."""
+        self.orders[order.oid] = order
+        self.orders_of[order.user].append(order.oid)
+        if order.cloid:
+            self.oid_by_cloid[order.user, order.cloid] = order.oid
+        self.changed(order)
+
+    def restore_order(self, order: Order) -> None:
+        """File an order that a former process kept."""
+        self.keep_order(order)
+        if order.is_open:
+            self.books[order.coin].resting[order.oid] = order
+
+    def changed(self, order: Order) -> None:
+        """Note that an order's record differs now, for the store and for subscribers."""
+        self.changes.orders.add(order.oid)
+        self.events.append(OrderChanged(order.model_copy()))
+
+    def print_trades(self, coin: str, trades: list[Trade]) -> None:
+        self.tape[coin].extend(trades)
+        self.day_volume[coin] += sum((trade.size for trade in trades), ZERO)
+        self.events.append(Traded(coin, tuple(trades)))
+
+    def find_order(self, user: str, oid: int | str) -> Order | None:
+        """By oid or cloid, within the account's newest orders."""
+        found = self.oid_by_cloid.get((user, oid)) if isinstance(oid, str) else oid
+        order = self.orders.get(found) if found is not None else None
+        if order is None or order.user != user:
+            return None
+        kept = self.orders_of[user]
+        return order if order.is_open or order.oid >= kept[0] else None
+
+    def drain(self) -> tuple[Changes, list[Event]]:
+        """Hand over what changed since the last call."""
+        changes, events = self.changes, self.events
+        self.changes, self.events = Changes(), []
+        return changes, events
+
+
+def known_coin(coin: object) -> bool:
+    return isinstance(coin, str) and coin in BY_COIN

@@ -1,0 +1,220 @@
+"""From prices to one order, and from its fills to the next state.
+
+    decision = decide(state, ticks)           what the prices so far mean: at most one order
+    state = booked(decision.state, execution)  the ledger moves by what was filled
+    state = reset(state, price)                when `reset_due` and nothing of worth is left to fill
+
+The state wants holdings, the ledger has them; an order is always the difference. So a partial fill needs no special
+case, and prices that went and came back within one decision cost nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from itertools import pairwise
+
+from strategy.ladder import AtReset
+from strategy.ledger import Ledger, settled
+from strategy.state import TradeState
+from strategy.step import step
+from strategy.values import (
+    QUANTUM,
+    ZERO,
+    Action,
+    Direction,
+    Execution,
+    Leg,
+    Phase,
+    Tick,
+    Value,
+    exact,
+    plain,
+    quantise,
+    round_down,
+)
+
+
+class UnitChange(Value):
+    """Units relative to the cycle."""
+
+    from_unit: int
+    to_unit: int
+    price: Decimal
+    time_ms: int
+
+
+class Decision(Value):
+    """What a run of prices means. `rest` are the ticks to fold after a due RESET, the one it happened in included."""
+
+    state: TradeState
+    legs: tuple[Leg, ...]
+    unit_changes: tuple[UnitChange, ...]
+    price: Decimal
+    """The last price folded."""
+    rest: tuple[Tick, ...] = ()
+
+    @property
+    def order_qty(self) -> Decimal:
+        """Signed, in coin; what earlier orders left unfilled is in it."""
+        return self.state.net_due
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """The legs of one step done or undone within a fold, and the ledger to go back to should they be cancelled."""
+
+    legs: tuple[Leg, ...]
+    ledger_before: Ledger
+
+
+@exact
+def decide(state: TradeState, ticks: Sequence[Tick]) -> Decision:
+    """Fold prices in order, every unit between at its own tick's price, up to the first RESET. `ticks` is not empty.
+
+    What a RESET still waits for, or leads to, comes before any further unit: then nothing is folded.
+    """
+    price = ticks[0].price
+    if state.resizing and not order_worth_sending(state, price):
+        # What is left of the resize is dust by now: the next RESET compares again.
+        state = state.changed(wanted_long=state.ledger.long_qty, resizing=False)
+    if state.reset_due or state.resizing:
+        return Decision(state=state, legs=state.legs_due, unit_changes=(), price=price, rest=tuple(ticks))
+    folded = state.changed(ledger=_as_wanted(state, price))
+    moves: list[_Move] = []
+    changes: list[UnitChange] = []
+    rest: tuple[Tick, ...] = ()
+    for index, tick in enumerate(ticks):
+        price, before = tick.price, folded.current_unit
+        reached = folded.grid.line_reached(folded.line, price)
+        while folded.line != reached and not folded.reset_due:
+            folded = _one_unit(folded, Direction.UP if reached > folded.line else Direction.DOWN, price, moves)
+        if folded.current_unit != before:
+            changes.append(UnitChange(from_unit=before, to_unit=folded.current_unit, price=price, time_ms=tick.time_ms))
+        if folded.reset_due:
+            rest = tuple(ticks[index:])
+            break
+    wanted = folded.ledger
+    return Decision(
+        state=folded.changed(ledger=state.ledger, wanted_long=wanted.long_qty, wanted_short=wanted.short_qty),
+        legs=state.legs_due + tuple(leg for move in moves for leg in move.legs),
+        unit_changes=tuple(changes),
+        price=price,
+        rest=rest,
+    )
+
+
+def _as_wanted(state: TradeState, price: Decimal) -> Ledger:
+    """The ledger as if what is still due were filled at `price`."""
+    return settled(state.ledger, state.legs_due, Execution(size=state.net_due, average_price=price))
+
+
+def _one_unit(state: TradeState, direction: Direction, price: Decimal, moves: list[_Move]) -> TradeState:
+    after, legs = step(state, direction, price)
+    if not legs:
+        return after
+    if moves and legs == tuple(leg.opposite for leg in moves[-1].legs):
+        # Done and undone before any order was sent: it never happened.
+        return after.changed(ledger=moves.pop().ledger_before)
+    moves.append(_Move(legs, state.ledger))
+    return after
+
+
+@exact
+def order_worth_sending(state: TradeState, price: Decimal) -> Decimal:
+    """The order due if the exchange takes it, else 0: less than its minimum is dust and goes with the next order."""
+    order_qty = state.net_due
+    return order_qty if abs(order_qty) * price >= max(state.terms.min_notional_usd, QUANTUM) else ZERO
+
+
+@exact
+def booked(state: TradeState, execution: Execution) -> TradeState:
+    """The ledger moved by what an order really did. Legs that cancelled each other book with a size of 0."""
+    if state.resizing:
+        return _resized(state, execution)
+    return state.changed(ledger=settled(state.ledger, state.legs_due, execution))
+
+
+def _resized(state: TradeState, execution: Execution) -> TradeState:
+    """A resize moves the cycle's start notional, not its cash: the cycle begins with what it leaves."""
+    long_qty = state.ledger.long_qty + execution.size
+    after = state.changed(
+        ledger=state.ledger.model_copy(update={"long_qty": long_qty}),
+        start_notional=state.start_notional + execution.size * execution.average_price + execution.fee_usd,
+    ).with_fragments(long_qty)
+    if order_worth_sending(after, execution.average_price):
+        return after
+    return after.changed(wanted_long=long_qty, resizing=False)
+
+
+class Reset(Value):
+    """A cycle's end. `state` is the next cycle's; `resizing` in it says that an order to the new size is due."""
+
+    state: TradeState
+    cycle: int
+    price: Decimal
+    pnl_usd: Decimal
+
+
+@exact
+def reset(state: TradeState, price: Decimal) -> Reset:
+    """Begin the next cycle: profit or loss goes to the allocation, units count from here, the grid stays."""
+    ledger = state.ledger
+    # A short too small to be ordered is closed against the long; the exchange's net does not change.
+    residue = min(ledger.short_qty, ledger.long_qty)
+    if residue:
+        for action in (Action.SELL_LONG, Action.COVER_SHORT):
+            ledger = ledger.moved(Leg(action=action, qty=residue), price)
+    pnl_usd = plain(ledger.value(price) - state.start_notional)
+    # Without a long to close it against (a trade worn down to less than one order) it stays due, at today's price.
+    long_qty, short_left = ledger.long_qty, ledger.short_qty
+    fresh = state.changed(
+        phase=Phase.ADVANCE,
+        base_unit=state.line,
+        current_unit=0,
+        peak_unit=0,
+        valley_unit=0,
+        cycle=state.cycle + 1,
+        allocation=plain(state.allocation + pnl_usd),
+        start_notional=plain((long_qty + short_left) * price),
+        ledger=Ledger(long_qty=long_qty, short_qty=short_left, short_entry=price if short_left else ZERO),
+        wanted_long=long_qty,
+        wanted_short=ZERO,
+        hedge_qty=None,
+        steps=(),
+        reset_due=False,
+    ).with_fragments(long_qty)
+    return Reset(state=_with_resize(fresh, price), cycle=state.cycle, price=price, pnl_usd=pnl_usd)
+
+
+def _with_resize(state: TradeState, price: Decimal) -> TradeState:
+    if state.ledger.short_qty:
+        return state
+    target = max(state.allocation * state.terms.leverage / price, ZERO)
+    change = target - state.ledger.long_qty
+    change = round_down(quantise(change), state.terms.lot)
+    if state.terms.at_reset is AtReset.KEEP or (state.terms.at_reset is AtReset.CAP and change > 0):
+        return state
+    if abs(change) * price < max(state.terms.min_notional_usd, QUANTUM):
+        # It waits: the next RESET compares the whole position with the allocation again.
+        return state
+    return state.changed(wanted_long=state.ledger.long_qty + change, resizing=True)
+
+
+@exact
+def regridded(state: TradeState, price: Decimal, unit_size: Decimal) -> TradeState:
+    """A new grid at `price` with all units 0. Only while fully long: steps belong to the lines they were taken at."""
+    if not state.fully_long:
+        raise ValueError(f"unit_size can change only at 100% long in ADVANCE; the trade is in {state.phase}")
+    grid = state.grid.model_validate({**state.grid.model_dump(), "anchor_price": price, "unit_size": unit_size})
+    fresh = state.changed(grid=grid, base_unit=0, current_unit=0, peak_unit=0, valley_unit=0)
+    # What is still due counts as filled, as it does everywhere in the fold.
+    return fresh.with_fragments(state.wanted_long)
+
+
+def turning_points(ticks: Sequence[Tick]) -> list[Tick]:
+    """The first, the last and every tick where the price turned: all that units and phases depend on."""
+    kept = list(ticks[:1])
+    for tick, following in pairwise(ticks[1:]):
+        if (tick.price - kept[-1].price) * (following.price - tick.price) < 0:
+            kept.append(tick)
+    return kept + list(ticks[1:][-1:])

@@ -1,0 +1,168 @@
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from cli.backtest import register
+from strategy.ladder import V7
+
+app = typer.Typer()
+app.callback()(lambda: None)
+register(app)
+
+EXACT = ["--fee-bps", "0", "--slippage-bps", "0", "--funding", "none", "--lot", "none"]
+ASKED = {"--coin": "ETH", "--margin": "1000", "--leverage": "1", "--unit-size": "2"}
+
+
+def backtest(prices: Path, *more: str, **changes: str) -> Result:
+    options = ASKED | {f"--{name.replace('_', '-')}": value for name, value in changes.items()}
+    return CliRunner().invoke(
+        app, ["backtest", str(prices), *(part for pair in options.items() for part in pair), *more]
+    )
+
+
+@pytest.fixture
+def prices(csv_of: Callable[..., Path]) -> Path:
+    return csv_of([(60_000 * k, price) for k, price in enumerate([3450, 3456, 3452, 3446, 3440, 3446, 3452, 3456])])
+
+
+def test_one_json_object_and_a_journal_of_every_unit_change(prices: Path, tmp_path: Path) -> None:
+    journal = tmp_path / "decisions.jsonl"
+    result = backtest(prices, "--journal", str(journal), "--json", *EXACT)
+    assert (result.exit_code, result.stderr) == (0, "")
+    summary = json.loads(result.stdout)
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert summary["decisions_sha256"] == hashlib.sha256(journal.read_bytes()).hexdigest()
+    assert [line["i"] for line in lines] == [1, 2, 3, 4, 5, 6, 7]
+    assert summary["equity_usd"] == lines[-1]["equity"]
+    assert (summary["rows"], summary["first_ts"], summary["last_ts"]) == (8, 0, 420_000)
+    assert (summary["fees_usd"], summary["slippage_usd"]) == ("0", "0")
+    assert sum(summary["phase_ticks"].values()) == 8
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
+def test_a_table_for_people(prices: Path) -> None:
+    result = backtest(prices)
+    assert result.exit_code == 0
+    for words in ("ETH v6 at 1x", "1,000.00 USD", "in RETRACEMENT", "cycles, resets", "maximum drawdown"):
+        assert words in result.stdout
+
+
+def test_losing_more_than_the_margin_is_pointed_out(csv_of: Callable[..., Path]) -> None:
+    result = backtest(csv_of([(1, 100), (2, 50), (3, 60)]), leverage="10")
+    assert result.exit_code == 0 and "not modelled" in result.stdout
+
+
+def test_by_default_it_trades_as_the_exchange_does(prices: Path) -> None:
+    summary = json.loads(backtest(prices, "--json").stdout)
+    assert float(summary["fees_usd"]) > 0 and float(summary["slippage_usd"]) > 0
+    own_lot = json.loads(backtest(prices, "--json", lot="0.0001").stdout)
+    assert own_lot == summary
+    assert json.loads(backtest(prices, "--json", coin="NEW", lot="0.1").stdout)["orders"] < summary["orders"]
+
+
+@pytest.mark.parametrize("ending", [".json", ".yaml", ".yml"])
+def test_a_ladder_from_a_file_trades_as_the_preset_it_says(prices: Path, tmp_path: Path, ending: str) -> None:
+    ladder = tmp_path / f"mine{ending}"
+    # JSON is YAML, too.
+    ladder.write_text(V7.model_dump_json())
+    preset, file = (json.loads(backtest(prices, "--json", preset=name).stdout) for name in ("v7", str(ladder)))
+    assert preset == file
+    assert preset != json.loads(backtest(prices, "--json", preset="v6").stdout)
+
+
+def test_the_example_ladder_of_the_docs_can_be_traded(prices: Path, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "strategy.md").read_text(encoding="utf-8")
+    ladder = tmp_path / "gentle.yaml"
+    ladder.write_text(page.split("```yaml\n")[1].split("```")[0])
+    result = backtest(prices, "--json", preset=str(ladder))
+    assert json.loads(result.stdout)["ladder"] == "gentle"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"coin": ""}, "--coin is missing; it must be the exchange's name"),
+        ({"coin": "ETH/USDC"}, "--coin is ETH/USDC; it must be"),
+        ({"coin": "NEW"}, "the lot of NEW is not known"),
+        ({"margin": "0"}, "--margin is 0; it must be a number above 0"),
+        ({"margin": "-1"}, "--margin is -1; it must be a number above 0"),
+        ({"margin": "NaN"}, "--margin is NaN; it must be a number above 0"),
+        ({"margin": "Infinity"}, "--margin is Infinity; it must be a number above 0"),
+        ({"margin": "1e30"}, "--margin is 1e30; it must be"),
+        ({"margin": "ten"}, "--margin is ten; it must be a number above 0"),
+        ({"margin": ""}, "--margin is missing; it must be a number above 0"),
+        ({"margin": "5"}, "margin is 5: at 1x and a price of 3450 it opens 0.0014 ETH"),
+        ({"leverage": "0"}, "--leverage is 0; it must be a whole number from 1 to 100"),
+        ({"leverage": "1.5"}, "--leverage is 1.5; it must be a whole number"),
+        ({"leverage": "101"}, "--leverage is 101; it must be a whole number from 1 to 100"),
+        ({"unit_size": "0"}, "--unit-size is 0; it must be a number above 0"),
+        ({"unit_size": ""}, "--unit-size is missing"),
+        ({"unit_mode": "half"}, "--unit-mode is half; it must be full or grid"),
+        ({"at_reset": "stop"}, "--at-reset is stop; it must be cap or relever or keep"),
+        ({"fee_bps": "-1"}, "--fee-bps is -1; it must be a number from 0 to 1000"),
+        ({"slippage_bps": "1001"}, "--slippage-bps is 1001; it must be a number from 0 to 1000"),
+        ({"funding": "real"}, "--funding is real; it must be none"),
+        ({"lot": "0"}, "--lot is 0; it must be exchange, none or a number above 0"),
+        ({"lot": "some"}, "--lot is some; it must be exchange, none or a number above 0"),
+        ({"preset": "v8"}, "--preset is v8; it must be v6, v7 or a .yaml, .yml or .json file"),
+        ({"preset": "missing.yaml"}, "--preset is missing.yaml; it can't be read: No such file"),
+        ({"journal": "no/such/folder/j.jsonl"}, "--journal is no/such/folder/j.jsonl; it can't be written"),
+    ],
+)
+def test_a_bad_option_is_one_line_with_field_value_and_what_is_allowed(
+    prices: Path, changes: dict[str, str], says: str
+) -> None:
+    result = backtest(prices, **changes)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("ending", "text", "says"),
+    [
+        (".json", "{", "it is not a ladder"),
+        (".yaml", "a: [", "it is not a ladder"),
+        (".yaml", "just words", "Input should be a valid dictionary"),
+        (".yaml", "\udcff", "it is not a ladder"),
+        (".json", '{"name": "x"}', "fragment: Field required"),
+        (".json", V7.model_dump_json().replace('"0.12"', '"1.2"'), "fragment is 1.2: Input should be less than"),
+        (".json", V7.model_dump_json().replace('"sell_long":"2"', '"sell_long":"9"', 1), "retracement step 2: 120%"),
+        (".json", V7.model_dump_json().replace('"sweep_at":6', '"sweep_at":5'), "recovery heights must rise"),
+    ],
+)
+def test_a_bad_ladder_file_is_one_line_that_names_the_step_or_field(
+    prices: Path, tmp_path: Path, ending: str, text: str, says: str
+) -> None:
+    ladder = tmp_path / f"mine{ending}"
+    ladder.write_bytes(text.encode("utf-8", "surrogateescape"))
+    result = backtest(prices, preset=str(ladder))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_a_journal_that_cannot_take_its_name_is_refused(prices: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "decisions"
+    folder.mkdir()
+    result = backtest(prices, "--journal", str(folder))
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"error: --journal is {folder}; it can't be written: Is a directory\n",
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["decisions", "prices.csv"]
+
+
+def test_a_bad_price_leaves_no_journal_behind(csv_of: Callable[..., Path], tmp_path: Path) -> None:
+    journal = tmp_path / "decisions.jsonl"
+    rows: list[Any] = [(1, 100), (2, 90), (3, "NaN")]
+    result = backtest(csv_of(rows), "--journal", str(journal))
+    assert result.exit_code == 2
+    assert "prices.csv row 2: price is NaN; it must be a number above 0" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["prices.csv"]

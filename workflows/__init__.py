@@ -1,0 +1,1 @@
+"""The story of a trade, durable: deterministic code on Temporal, told by activities what the world answered."""

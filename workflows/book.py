@@ -1,0 +1,177 @@
+"""The trade's dealings: fold the prices in the inbox, send the one order they take, book what it did."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from exchange.port import OrderOutcome, OutcomeStatus
+    from journal import entries
+    from strategy.fold import Decision, booked, decide, order_worth_sending, reset, turning_points
+    from strategy.state import TradeState
+    from strategy.values import Execution, Phase
+    from workflows.contracts import Mode, NeedsAttention, PendingOrder, TradeRecord
+    from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price
+    from workflows.diary import Diary
+
+RETRY_AFTER = timedelta(seconds=1)
+"""Between an order that found nobody to trade with and the next; it doubles."""
+RETRY_AFTER_MAX = timedelta(minutes=1)
+INBOX_MAX = 1_000
+"""Above it the inbox keeps only the turning points of the price."""
+
+
+class Book:
+    def __init__(self, record: TradeRecord, desk: Desk, diary: Diary) -> None:
+        self._record = record
+        self._desk = desk
+        self._diary = diary
+        self._fresh_price: Decimal | None = None
+        self._retries = 0
+        self.taken = 0
+        """Prices at the front of the inbox that a decision is being made of."""
+
+    def has_work(self) -> bool:
+        """Prices to fold, or an order that is due."""
+        record, state = self._record, self._state
+        match record.mode:
+            case Mode.TRADING:
+                return bool(record.inbox or record.pending or self._order_due(state))
+            case Mode.PAUSED:
+                # Units are tracked without orders. A RESET needs its fills, and an order whose outcome is not known
+                # comes before all else: what is told after these waits in the inbox for the resume.
+                return bool(record.inbox) and not (state.reset_due or state.resizing or record.pending)
+            case _:
+                return False
+
+    async def advance(self) -> None:
+        """One decision: all prices known so far, at most one order."""
+        record = self._record
+        if record.pending is None:
+            if len(record.inbox) > INBOX_MAX:
+                record.inbox[:] = turning_points(record.inbox)
+            taken = self.taken = len(record.inbox)
+            decision = self._decide()
+            qty = self._order_due(decision.state, decision.price) if record.mode is Mode.TRADING else Decimal(0)
+            if not qty:
+                self._note_decision(decision, None)
+                self._accept(decision, taken, None)
+                return
+            price = self._fresh_price or decision.price
+            purpose = _purpose(self._state, decision.state)
+            intent = await self._desk.prepare(qty, price, purpose)
+            record.pending = PendingOrder(intent=intent, purpose=purpose, decision=decision, taken=taken)
+            self._note_decision(decision, intent.cloid)
+        await self._send(record.pending)
+
+    async def _send(self, pending: PendingOrder) -> None:
+        # Should this fail, the outcome is not known and the intent stays pending: it, not a new one, is sent on resume.
+        outcome = await self._desk.send(pending.intent, pending.purpose)
+        self._record.pending = None
+        if outcome.status is OutcomeStatus.FILLED:
+            self._accept(pending.decision, pending.taken, _execution(outcome))
+        elif outcome.status is OutcomeStatus.NOT_EXECUTED or outcome.reason in WORTH_A_NEW_INTENT:
+            await self._prepare_another_try()
+        else:
+            raise NeedsAttention(f"{pending.purpose} was refused by the exchange: {outcome.text}")
+
+    @property
+    def _state(self) -> TradeState:
+        assert self._record.state is not None
+        return self._record.state
+
+    def _order_due(self, state: TradeState, price: Decimal | None = None) -> Decimal:
+        price = price if price is not None else self._record.last_price
+        return order_worth_sending(state, price) if price else Decimal(0)
+
+    def _decide(self) -> Decision:
+        record, state = self._record, self._state
+        if record.inbox:
+            return decide(state, tuple(record.inbox))
+        assert record.last_price is not None
+        return Decision(state=state, legs=state.legs_due, unit_changes=(), price=record.last_price)
+
+    def _accept(self, decision: Decision, taken: int, execution: Execution | None) -> None:
+        """Units, phase and ledger move together, once what was ordered is known; a refused order moves nothing."""
+        record, state = self._record, decision.state
+        if execution is not None:
+            state = booked(state, execution)
+        elif not state.net_due and state.legs_due:
+            state = booked(state, Execution(size=Decimal(0), average_price=decision.price))
+        record.inbox[:] = [*decision.rest, *record.inbox[taken:]]
+        self.taken = 0
+        record.state, record.last_price = state, decision.price
+        self._fresh_price, self._retries = None, 0
+        for change in decision.unit_changes:
+            workflow.logger.info("Unit change: %d -> %d", change.from_unit, change.to_unit)
+        if state.reset_due and not self._order_due(state):
+            self._reset(decision.price)
+
+    def _reset(self, price: Decimal) -> None:
+        ended = reset(self._state, price)
+        self._record.state = ended.state
+        workflow.logger.info("RESET TRIGGERED")
+        self._diary.add(
+            entries.ResetRecord,
+            cycle=ended.cycle,
+            price=price,
+            cycle_pnl_usd=ended.pnl_usd,
+            allocation_usd=ended.state.allocation,
+        )
+        terms = ended.state.terms
+        if ended.state.allocation * terms.leverage < terms.min_notional_usd:
+            raise NeedsAttention(
+                f"the allocation is down to {ended.state.allocation:.2f} USD: at {terms.leverage}x that is less than "
+                f"the smallest order of {terms.min_notional_usd:f} USD; close the trade"
+            )
+
+    async def _prepare_another_try(self) -> None:
+        """Nothing moved. The market did: the next intent is priced from where it is now."""
+        record = self._record
+        await workflow.sleep(min(RETRY_AFTER * 2**self._retries, RETRY_AFTER_MAX))
+        self._retries = min(self._retries + 1, 10)
+        self._fresh_price = await current_price(record.input.network, record.input.coin)
+
+    def _note_decision(self, decision: Decision, cloid: str | None) -> None:
+        state = decision.state
+        for change in decision.unit_changes:
+            self._diary.add(entries.UnitChange, cycle=state.cycle, **change.model_dump(exclude={"time_ms"}))
+        if not decision.unit_changes and cloid is None:
+            return
+        self._diary.add(
+            entries.Decision,
+            price=decision.price,
+            unit=state.current_unit,
+            phase=state.phase,
+            peak=state.peak_unit,
+            valley=state.valley_unit,
+            cycle=state.cycle,
+            legs=[leg.model_dump() for leg in decision.legs],
+            order_qty=decision.order_qty,
+            cloid=cloid,
+        )
+
+
+def _execution(outcome: OrderOutcome) -> Execution:
+    assert outcome.average_price is not None
+    return Execution(size=outcome.filled_size, average_price=outcome.average_price, fee_usd=outcome.fee_usd)
+
+
+def _purpose(before: TradeState, after: TradeState) -> str:
+    """What the order is for, as a trader says it."""
+    if after.resizing:
+        return "resize after RESET"
+    depth, height = after.current_unit - after.peak_unit, after.current_unit - after.valley_unit
+    undone = len(after.steps) < len(before.steps) and before.steps[: len(after.steps)] == after.steps
+    match after.phase:
+        case Phase.ADVANCE:
+            return "retracement undone"
+        case Phase.RETRACEMENT:
+            return f"back to retracement {depth}" if undone else f"retracement {depth}"
+        case Phase.DECLINE:
+            return "recovery undone" if before.phase is Phase.RECOVERY else f"retracement {depth}, DECLINE"
+        case Phase.RECOVERY if after.reset_due:
+            return f"recovery +{height}, RESET"
+        case Phase.RECOVERY:
+            return f"back to recovery +{height}" if undone else f"recovery +{height}"

@@ -1,0 +1,127 @@
+"""What operators may ask of a running trade: read, checked against the mode it is in, written down for the loop."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TypeVar
+
+from pydantic import ValidationError
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.messages import Message
+    from journal.entries import OperatorRecord, RejectedInput
+    from strategy.checks import grid_refusal
+    from workflows.contracts import Close, Mode, Pause, Resume, SetUnitSize, TradeRecord
+    from workflows.diary import Diary
+
+NOTES_KEPT = 50
+
+M = TypeVar("M", bound=Message)
+
+
+class Commands:
+    """Each command has a check, which raises ValueError with what is allowed, and an effect on the record."""
+
+    def __init__(self, record: TradeRecord, diary: Diary) -> None:
+        self._record = record
+        self._diary = diary
+
+    def read(self, model: type[M], given: object, extra: Sequence[object]) -> M:
+        """One JSON object as `model`; nothing at all counts as an empty object.
+
+        Handlers take whatever comes and read it here: the SDK drops what does not fit a typed handler without a word.
+        """
+        if extra:
+            raise ValueError(f"{1 + len(extra)} arguments were given; one JSON object is expected")
+        return _valid(model, {} if given is None else given)
+
+    def check_pause(self, _: Pause) -> None:
+        self._require("pause", Mode.TRADING)
+
+    def pause(self, asked: Pause) -> str:
+        self.check_pause(asked)
+        self._record.mode = Mode.PAUSED
+        return self._done("pause", asked, "paused: units are tracked without orders")
+
+    def check_resume(self, _: Resume) -> None:
+        self._require("resume", Mode.PAUSED, Mode.ATTENTION)
+
+    def resume(self, asked: Resume) -> str:
+        self.check_resume(asked)
+        self._record.mode, self._record.attention = Mode.TRADING, None
+        return self._done("resume", asked, "trading: one order takes the position to where the price is now")
+
+    def check_close(self, _: Close) -> None:
+        self._require("close", Mode.TRADING, Mode.PAUSED, Mode.ATTENTION)
+
+    def close(self, asked: Close) -> str:
+        self.check_close(asked)
+        self._record.close_reason, self._record.attention = asked.reason or "asked by the operator", None
+        self._record.mode, self._record.new_unit_size = Mode.CLOSING, None
+        return self._done("close", asked, "closing")
+
+    def cancelled(self) -> None:
+        """Temporal's own Cancel means the same: a trade is never left with its position open and nobody watching."""
+        if self._record.close_reason is None:
+            self._record.close_reason, self._record.mode = "cancelled in Temporal", Mode.CLOSING
+            self._record.new_unit_size, self._record.attention = None, None
+        self.note("cancelled in Temporal: closing")
+
+    def check_set_unit_size(self, asked: SetUnitSize) -> None:
+        self._require("set_unit_size", Mode.TRADING, Mode.PAUSED)
+        record = self._record
+        assert record.last_price is not None
+        if refusal := new_grid_refusal(record, record.last_price, asked.unit_size):
+            raise ValueError(refusal)
+
+    def set_unit_size(self, asked: SetUnitSize) -> str:
+        self.check_set_unit_size(asked)
+        self._record.new_unit_size = asked.unit_size
+        return self._done("set_unit_size", asked, f"a new grid of {asked.unit_size:f} USD begins at the current price")
+
+    def refused(self, name: str, text: str) -> None:
+        """Nothing is lost: what was refused is in the notes and the journal."""
+        self.note(f"{name} refused: {text}")
+        if self._record.trade is not None:
+            self._diary.add(RejectedInput, name=name[:100], payload="", text=text[:500])
+
+    def note(self, text: str) -> None:
+        """Something people should see that changes nothing."""
+        workflow.logger.warning("%s", text)
+        self._record.notes = [*self._record.notes, text[:300]][-NOTES_KEPT:]
+
+    def _require(self, command: str, *modes: Mode) -> None:
+        if self._record.mode not in modes:
+            allowed = " or ".join(modes)
+            raise ValueError(f"{command} is for a trade that is {allowed}; this one is {self._record.mode}")
+
+    def _done(self, command: str, asked: Message, result: str) -> str:
+        self._diary.add(OperatorRecord, command=command, arguments=asked.model_dump(mode="json"), result=result)
+        return result
+
+
+def new_grid_refusal(record: TradeRecord, price: Decimal, unit_size: Decimal) -> str | None:
+    """Why the trade can't count in such units from `price` on; None when it can."""
+    assert record.state is not None
+    if not record.state.fully_long:
+        return f"unit size can change only at 100% long in ADVANCE; the trade is in {record.state.phase}"
+    terms = record.state.terms
+    return grid_refusal(price, unit_size, terms.ladder, terms.leverage, record.maintenance_rate)
+
+
+def _valid(model: type[M], value: object) -> M:
+    if not isinstance(value, dict):
+        raise ValueError(f"{str(value)[:80]!r} was given; one JSON object is expected")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise ValueError("; ".join(_sentence(model, detail) for detail in error.errors())) from None
+
+
+def _sentence(model: type[Message], detail: object) -> str:
+    """Field, value and what is allowed, in one line."""
+    assert isinstance(detail, dict)
+    field = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"{field} is not known; allowed: {', '.join(model.model_fields)}"
+    return f"{field} is {str(detail['input'])[:80]!r}: {detail['msg']}"

@@ -1,0 +1,172 @@
+"""From a quantity to a definite outcome: the intent is fixed in history before anything is sent."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.messages import MarketFacts, MarketQuestion, OrderRequest, orders_queue
+    from exchange.errors import RejectReason
+    from exchange.grid import limit_price
+    from exchange.port import Intent, OrderOutcome, OutcomeStatus, Position, Side
+    from journal.entries import FillRecord, IntentRecord, OutcomeRecord
+    from telemetry.tracing import child_traceparent, emit_span
+    from workflows.contracts import LastOrder, TradeRecord
+    from workflows.diary import Diary, now_ms
+
+T = TypeVar("T")
+
+EXPIRY_MS = 5_000
+"""An order that reaches the exchange later than this is refused by it."""
+LAST_ORDERS_KEPT = 10
+JOURNAL_WAITS_S = 3.0
+WORTH_A_NEW_INTENT = frozenset({RejectReason.NO_MATCH, RejectReason.EXPIRED, RejectReason.NONCE})
+
+_ASK_AGAIN = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=20)
+)
+
+
+class Desk:
+    """One order in flight at a time; the workflow's loop is its only user."""
+
+    def __init__(self, record: TradeRecord, diary: Diary) -> None:
+        self._record = record
+        self._diary = diary
+
+    async def prepare(self, qty: Decimal, price: Decimal, purpose: str, *, reduce_only: bool = False) -> Intent:
+        """Fix an order for good: buy (`qty` > 0) or sell, not further from `price` than the trade's slippage."""
+        record = self._record
+        side = Side.BUY if qty > 0 else Side.SELL
+        nonce = await self.draw_nonce()
+        intent = Intent(
+            cloid=f"0x{workflow.uuid4().hex}",
+            account=record.account,
+            signer=record.signer,
+            nonce=nonce,
+            coin=record.input.coin,
+            asset=record.asset,
+            side=side,
+            size=abs(qty),
+            limit_price=limit_price(price, side, Decimal(record.slippage_bps), record.size_decimals),
+            reduce_only=reduce_only,
+            expires_after_ms=now_ms() + EXPIRY_MS,
+            traceparent=self._trace_decision(qty, price),
+        )
+        self._note_intent(intent, purpose)
+        return intent
+
+    async def send(self, intent: Intent, purpose: str) -> OrderOutcome:
+        """Have it executed and wait until it is definite what came of it. Sending the same intent again is safe."""
+        verb = f"{intent.side.upper()} {intent.size:f} {intent.coin}, {purpose}"
+        self._diary.held = True
+        execution = workflow.start_activity(
+            "execute_order",
+            OrderRequest(network=self._record.input.network, intent=intent),
+            result_type=OrderOutcome,
+            task_queue=orders_queue(intent.signer),
+            start_to_close_timeout=timedelta(minutes=2),
+            heartbeat_timeout=timedelta(seconds=2),
+            retry_policy=_ASK_AGAIN,
+            summary=verb,
+        )
+        # The intent of an order that takes longer is what people look for in the journal.
+        await workflow.wait([execution], timeout=JOURNAL_WAITS_S)
+        self._diary.held = False
+        outcome: OrderOutcome = await execution
+        self._note_outcome(intent, outcome, purpose)
+        return outcome
+
+    async def draw_nonce(self) -> int:
+        # Local: its result is written to history in the same step that schedules the sending, at no cost in time.
+        nonce: int = await workflow.execute_local_activity(
+            "draw_nonce",
+            self._record.signer,
+            result_type=int,
+            start_to_close_timeout=timedelta(seconds=5),
+        )
+        return nonce
+
+    def _trace_decision(self, qty: Decimal, price: Decimal) -> str | None:
+        """One span for the decision, child of the price's; its number is drawn so that a replay draws the same."""
+        span_id = workflow.random().getrandbits(64) or 1
+        parent = self._record.traceparent
+        if parent is None:
+            return None
+        if not workflow.unsafe.is_replaying():
+            at_ns = workflow.time_ns()
+            emit_span(
+                "workflow.decision",
+                traceparent=parent,
+                span_id=span_id,
+                start_ns=at_ns,
+                end_ns=at_ns,
+                attributes={"workflow_id": workflow.info().workflow_id, "order_qty": str(qty), "price": str(price)},
+            )
+        return child_traceparent(parent, span_id)
+
+    def _note_intent(self, intent: Intent, purpose: str) -> None:
+        fields = intent.model_dump(exclude={"account", "asset", "traceparent"})
+        self._diary.add(IntentRecord, purpose=purpose, **fields)
+
+    def _note_outcome(self, intent: Intent, outcome: OrderOutcome, purpose: str) -> None:
+        self._diary.add(
+            OutcomeRecord,
+            cloid=intent.cloid,
+            status=outcome.status,
+            total_size=abs(outcome.filled_size),
+            average_price=outcome.average_price,
+            fee_usd=outcome.fee_usd,
+            reason=outcome.text or None,
+            established_by=outcome.proof.established_by,
+            asks=outcome.proof.asks,
+            established_at_ms=outcome.proof.established_at_ms,
+        )
+        for fill in outcome.fills:
+            self._diary.add(
+                FillRecord,
+                cloid=intent.cloid,
+                oid=fill.oid,
+                tid=fill.tid,
+                price=fill.price,
+                size=fill.size,
+                fee_usd=fill.fee_usd,
+                time_ms=fill.time_ms,
+            )
+        last = LastOrder(
+            time_ms=now_ms(),
+            purpose=purpose,
+            size=outcome.filled_size if outcome.status is OutcomeStatus.FILLED else Decimal(0),
+            price=outcome.average_price,
+            status=outcome.status if not outcome.text else f"{outcome.status}: {outcome.text}",
+            cloid=intent.cloid,
+        )
+        self._record.last_orders = [*self._record.last_orders, last][-LAST_ORDERS_KEPT:]
+
+
+async def inspect_market(network: str, coin: str) -> MarketFacts:
+    return await _ask("inspect_market", network, coin, MarketFacts, "rules, position and margin")
+
+
+async def current_price(network: str, coin: str) -> Decimal:
+    return await _ask("current_price", network, coin, Decimal, "price")
+
+
+async def read_position(network: str, coin: str) -> Position:
+    return await _ask("read_position", network, coin, Position, "position")
+
+
+async def _ask(activity: str, network: str, coin: str, answer: type[T], what: str) -> T:
+    """A question to the exchange, asked again until it is answered."""
+    found: T = await workflow.execute_activity(
+        activity,
+        MarketQuestion(network=network, coin=coin),
+        result_type=answer,
+        start_to_close_timeout=timedelta(seconds=15),
+        retry_policy=_ASK_AGAIN,
+        summary=f"{what} of {coin}",
+    )
+    return found

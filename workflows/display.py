@@ -1,0 +1,106 @@
+"""What people see of a trade: queries, search attributes and the Web UI's details."""
+
+from decimal import Decimal
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+
+with workflow.unsafe.imports_passed_through():
+    from strategy.state import TradeState
+    from workflows.contracts import LedgerView, TradeRecord, TradeStatus
+
+COIN = SearchAttributeKey.for_keyword("Coin")
+PHASE = SearchAttributeKey.for_keyword("Phase")
+UNIT = SearchAttributeKey.for_int("Unit")
+CYCLE = SearchAttributeKey.for_int("Cycle")
+MODE = SearchAttributeKey.for_keyword("Mode")
+
+NOTES_SHOWN = 5
+
+
+def search_attributes(record: TradeRecord) -> TypedSearchAttributes:
+    """Coin, Phase, Unit, Cycle and Mode, as the Web UI lists and the Temporal CLI filters them."""
+    pairs: list[SearchAttributePair[str] | SearchAttributePair[int]] = [
+        SearchAttributePair(COIN, record.input.coin),
+        SearchAttributePair(MODE, record.mode.value),
+    ]
+    if (state := record.state) is not None:
+        pairs += [
+            SearchAttributePair(PHASE, state.phase.value),
+            SearchAttributePair(UNIT, state.current_unit),
+            SearchAttributePair(CYCLE, state.cycle),
+        ]
+    return TypedSearchAttributes(pairs)
+
+
+def ledger_view(state: TradeState, price: Decimal) -> LedgerView:
+    ledger = state.ledger
+    return LedgerView(
+        long=ledger.long_qty,
+        short=ledger.short_qty,
+        short_entry=ledger.short_entry,
+        cash=ledger.cash,
+        allocation=state.allocation,
+        equity=state.equity(price),
+        net=ledger.net_qty,
+        price=price,
+    )
+
+
+def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool) -> TradeStatus:
+    state, asked = record.state, record.input
+    price = record.last_price
+    down, up = state.grid.next_lines(state.line) if state else (None, None)
+    return TradeStatus(
+        workflow_id=workflow_id,
+        trade_id=record.trade.trade_id if record.trade else None,
+        network=asked.network,
+        coin=asked.coin,
+        mode=record.mode,
+        phase=state.phase if state else None,
+        unit=state.current_unit if state else 0,
+        peak=state.peak_unit if state else 0,
+        valley=state.valley_unit if state else 0,
+        cycle=state.cycle if state else 0,
+        anchor_price=state.grid.anchor_price if state else None,
+        unit_size=state.grid.unit_size if state else asked.unit_size,
+        preset=asked.ladder.name,
+        leverage=state.terms.leverage if state else asked.leverage,
+        margin_usd=asked.margin_usd,
+        price=price,
+        trigger_up=up,
+        trigger_down=down,
+        steps=len(state.steps) if state else 0,
+        order_in_flight=order_in_flight,
+        attention=record.attention,
+        ledger=ledger_view(state, price) if state and price is not None else None,
+        last_orders=tuple(record.last_orders),
+        notes=tuple(record.notes[-NOTES_SHOWN:]),
+    )
+
+
+def details_markdown(record: TradeRecord) -> str:
+    """The Web UI's current details: phase, ledger, next triggers, last orders, and anything a person must know."""
+    state, price = record.state, record.last_price
+    if state is None or price is None:
+        return f"**{record.input.coin}**: opening {record.input.margin_usd:f} USD of margin"
+    down, up = state.grid.next_lines(state.line)
+    ledger = state.ledger
+    lines = [
+        f"### {record.input.coin} {state.phase} · {record.mode.value}",
+        f"unit **{state.current_unit}** · peak {state.peak_unit} · valley {state.valley_unit} · cycle {state.cycle}",
+        "",
+        "| long | short (entry) | cash | equity |",
+        "| --- | --- | --- | --- |",
+        f"| {ledger.long_qty:.6f} | {ledger.short_qty:.6f} ({ledger.short_entry:.2f}) | {ledger.cash:.2f} "
+        f"| {state.equity(price):.2f} |",
+        "",
+        f"last price {price:f} · next down at {down:.6f} · next up at {up:.6f}",
+    ]
+    if record.attention:
+        lines += ["", f"**ATTENTION**: {record.attention}"]
+    if record.last_orders:
+        lines += ["", "| order | size | price | outcome |", "| --- | --- | --- | --- |"]
+        lines += [f"| {o.purpose} | {o.size:f} | {o.price or 0:.4f} | {o.status} |" for o in record.last_orders[-5:]]
+    lines += [f"- {note}" for note in record.notes[-NOTES_SHOWN:]]
+    return "\n".join(lines)

@@ -1,0 +1,199 @@
+"""What a trade hears and tells: signals, updates and queries.
+
+Handlers take whatever comes, read it, and write down what is asked; the loop in `workflows.trade` acts on it.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.messages import Tracking, UnitsMoved
+    from strategy.fold import turning_points
+    from strategy.values import plain
+    from workflows.book import Book
+    from workflows.commands import Commands
+    from workflows.contracts import (
+        Close,
+        LedgerView,
+        Mode,
+        Pause,
+        Resume,
+        SetUnitSize,
+        TradeRecord,
+        TradeStatus,
+    )
+    from workflows.diary import now_ms
+    from workflows.display import ledger_view, status_view
+
+CLOSE_ANSWERS_AFTER = timedelta(seconds=90)
+AHEAD_MS_MAX = 300_000
+JUMP_MAX = 5
+WAITING_MAX = 20_000
+"""Prices told to a trade that can't act on them: its state has to fit into one message."""
+
+
+def _check_plausible(moved: UnitsMoved, last_price: Decimal | None) -> None:
+    """Raises ValueError for what no feed tells: a slip of an operator must not make a trade deaf, or walk for ever."""
+    latest_ms = now_ms() + AHEAD_MS_MAX
+    for tick in moved.ticks:
+        if tick.time_ms > latest_ms:
+            raise ValueError(f"time_ms is {tick.time_ms}; at most {latest_ms}, five minutes ahead, is allowed")
+        if last_price is not None and not last_price / JUMP_MAX <= tick.price <= last_price * JUMP_MAX:
+            raise ValueError(
+                f"price is {tick.price}; {last_price / JUMP_MAX:.6g} to {last_price * JUMP_MAX:.6g} is allowed, "
+                f"{JUMP_MAX} times from the last price"
+            )
+
+
+class Handlers:
+    """The part of a trade that others talk to."""
+
+    _record: TradeRecord
+    _book: Book
+    _commands: Commands
+
+    @workflow.query(description="Everything about the trade, for people and programs")
+    def status(self) -> TradeStatus:
+        return status_view(self._record, workflow.info().workflow_id, order_in_flight=self._record.pending is not None)
+
+    @workflow.query(description="Long, short, cash and equity at the last price")
+    def ledger(self) -> LedgerView:
+        record = self._record
+        if record.state is None or record.last_price is None:
+            raise ValueError("the trade is not open yet")
+        return ledger_view(record.state, record.last_price)
+
+    @workflow.query(description="What a feed process follows the price from")
+    def tracking(self) -> Tracking:
+        record = self._record
+        if record.state is None:
+            raise ValueError("the trade is not open yet")
+        return Tracking(
+            coin=record.input.coin,
+            grid=record.state.grid,
+            line=self._line_known(),
+            since_ms=record.since_ms,
+            last_tid=record.last_tid,
+        )
+
+    def _line_known(self) -> int:
+        """The line the last price told about completed, folded or not."""
+        assert self._record.state is not None
+        line = self._record.state.line
+        for tick in self._record.inbox:
+            line = self._record.state.grid.line_reached(line, tick.price)
+        return line
+
+    @workflow.signal(description="From the feed: the prices that completed units")
+    def units_moved(self, given: Any = None, *extra: Any) -> None:
+        moved = self._commands.read(UnitsMoved, given, extra)
+        record = self._record
+        _check_plausible(moved, record.last_price)
+        # Another feed process may have told some of it already.
+        news = [tick for tick in moved.ticks if tick.time_ms >= record.since_ms]
+        if not news or (news[-1].time_ms == record.since_ms and moved.tid == record.last_tid):
+            return
+        record.since_ms, record.last_tid, record.traceparent = news[-1].time_ms, moved.tid, moved.traceparent
+        record.inbox.extend(news)
+        if len(record.inbox) > WAITING_MAX:
+            self._shorten_inbox()
+
+    def _shorten_inbox(self) -> None:
+        """Prices wait for an outcome or a person for days: what changes no unit goes first, then the oldest half."""
+        record = self._record
+        taken = record.pending.taken if record.pending is not None else self._book.taken
+        waiting = turning_points(record.inbox[taken:])
+        if len(waiting) > WAITING_MAX // 2:
+            self._commands.note(f"{len(waiting)} prices wait; the oldest half was dropped")
+            waiting = waiting[len(waiting) // 2 :]
+        record.inbox[taken:] = waiting
+
+    @workflow.signal(description='Track without orders: {"reason": "..."}')
+    def pause(self, given: Any = None, *extra: Any) -> None:
+        self._commands.pause(self._commands.read(Pause, given, extra))
+
+    @workflow.signal(description='Trade on, folding to now with one order: {"reason": "..."}')
+    def resume(self, given: Any = None, *extra: Any) -> None:
+        self._commands.resume(self._commands.read(Resume, given, extra))
+
+    @workflow.signal(description='Close the position and end the trade: {"reason": "..."}')
+    def close(self, given: Any = None, *extra: Any) -> None:
+        self._commands.close(self._commands.read(Close, given, extra))
+
+    @workflow.signal(description='New grid at the current price, only at 100% long: {"unit_size": "2.5"}')
+    def set_unit_size(self, given: Any = None, *extra: Any) -> None:
+        self._commands.set_unit_size(self._commands.read(SetUnitSize, given, extra))
+
+    @workflow.signal(dynamic=True)
+    def unknown_signal(self, name: str, args: Sequence[RawValue]) -> None:
+        raise ValueError(f"there is no signal {name}; pause, resume, close and set_unit_size exist")
+
+    def note_refused(self, signal: str, error: Exception) -> None:
+        """Called by the guard: what a handler refused is kept where people see it."""
+        self._commands.refused(signal, str(error))
+
+    @workflow.update(name="pause", description="As the signal, with an answer")
+    async def update_pause(self, given: Any = None, *extra: Any) -> str:
+        return self._commands.pause(self._commands.read(Pause, given, extra))
+
+    @update_pause.validator
+    def _check_pause(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_pause(self._commands.read(Pause, given, extra))
+
+    @workflow.update(name="resume", description="As the signal, with an answer")
+    async def update_resume(self, given: Any = None, *extra: Any) -> str:
+        return self._commands.resume(self._commands.read(Resume, given, extra))
+
+    @update_resume.validator
+    def _check_resume(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_resume(self._commands.read(Resume, given, extra))
+
+    @workflow.update(name="close", description="As the signal; answers when the exchange is flat")
+    async def update_close(self, given: Any = None, *extra: Any) -> str:
+        self._commands.close(self._commands.read(Close, given, extra))
+        try:
+            await workflow.wait_condition(
+                lambda: self._record.mode in (Mode.CLOSED, Mode.ATTENTION), timeout=CLOSE_ANSWERS_AFTER
+            )
+        except TimeoutError:
+            # A handler that waits for ever would keep the run from being renewed.
+            return "closing: the market takes no order yet; it is tried on"
+        return self._how_it_closed()
+
+    @update_close.validator
+    def _check_close(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_close(self._commands.read(Close, given, extra))
+
+    @workflow.update(name="set_unit_size", description="As the signal; answers when the new grid stands")
+    async def update_set_unit_size(self, given: Any = None, *extra: Any) -> str:
+        asked = self._commands.read(SetUnitSize, given, extra)
+        self._commands.set_unit_size(asked)
+        await workflow.wait_condition(lambda: self._record.new_unit_size is None)
+        if self._record.attention:
+            return f"attention: {self._record.attention}"
+        return self._grid_in_words(asked)
+
+    @update_set_unit_size.validator
+    def _check_set_unit_size(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_set_unit_size(self._commands.read(SetUnitSize, given, extra))
+
+    def _how_it_closed(self) -> str:
+        record = self._record
+        if record.mode is not Mode.CLOSED:
+            return f"attention: {record.attention}"
+        if record.not_ours:
+            return f"closed; the exchange still holds {record.not_ours:f} {record.input.coin} that is not of this trade"
+        return f"closed: {record.input.coin} is flat"
+
+    def _grid_in_words(self, asked: SetUnitSize) -> str:
+        assert self._record.state is not None
+        grid = self._record.state.grid
+        if grid.unit_size != asked.unit_size:
+            raise ApplicationError("; ".join(self._record.notes[-1:]) or "the trade is closing", non_retryable=True)
+        return f"units of {plain(grid.unit_size)} USD from {plain(grid.anchor_price)}"

@@ -1,0 +1,136 @@
+"""Opening a trade: all is checked before anything is sent, and what is refused ends the workflow with one line."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.failures import refused
+    from activities.messages import LeverageChange, MarketFacts, orders_queue
+    from exchange.port import OutcomeStatus
+    from journal.entries import Opened, TradeRef
+    from strategy.checks import Plan, refusals
+    from strategy.state import Terms, opened
+    from strategy.values import Execution, plain, round_down
+    from workflows.contracts import Mode, TradeRecord
+    from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, inspect_market
+    from workflows.diary import Diary, now_ms
+
+EXPECTED_SLIPPAGE_BPS = Decimal(1)
+TRIES_MAX = 5
+RETRY_AFTER = timedelta(seconds=1)
+
+
+async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
+    """Check, set leverage, buy; afterwards the record holds an open trade. Raises Refused with nothing opened."""
+    asked = record.input
+    facts = await inspect_market(asked.network, asked.coin)
+    leverage = asked.leverage if asked.leverage is not None else facts.rules.max_leverage
+    _check(record, facts, leverage)
+    record.account, record.signer = facts.account, facts.signer
+    record.asset, record.size_decimals = facts.rules.asset, facts.rules.size_decimals
+    record.slippage_bps, record.maintenance_rate = facts.slippage_bps, facts.rules.maintenance_rate
+    record.trade = _trade_ref(record)
+    await _set_leverage(record, desk, leverage)
+    terms = Terms(
+        coin=asked.coin,
+        leverage=leverage,
+        ladder=asked.ladder,
+        at_reset=asked.at_reset,
+        lot=facts.rules.lot,
+        min_notional_usd=facts.rules.min_notional_usd,
+    )
+    execution, since_ms = await _buy(record, desk, terms, facts.rules.mid_price)
+    state = opened(terms, asked.unit_size, asked.margin_usd, execution, unit_mode=asked.unit_mode)
+    record.state, record.since_ms, record.last_price = state, since_ms, execution.average_price
+    record.mode = Mode.TRADING
+    diary.add(
+        Opened,
+        coin=asked.coin,
+        margin_usd=asked.margin_usd,
+        leverage=leverage,
+        unit_size=asked.unit_size,
+        preset=asked.ladder.name,
+        anchor_price=state.grid.anchor_price,
+        size=execution.size,
+    )
+
+
+def _trade_ref(record: TradeRecord) -> TradeRef:
+    info = workflow.info()
+    return TradeRef(
+        # The workflow id comes again with the coin's next trade; its first run's id never does.
+        trade_id=f"{info.workflow_id}/{info.first_execution_run_id}",
+        workflow_id=info.workflow_id,
+        coin=record.input.coin,
+        account=record.account,
+        network=record.input.network,
+        opened_at_ms=now_ms(),
+        terms=record.input.model_dump(mode="json"),
+    )
+
+
+def _check(record: TradeRecord, facts: MarketFacts, leverage: int) -> None:
+    asked, rules = record.input, facts.rules
+    plan = Plan(
+        coin=asked.coin,
+        margin_usd=asked.margin_usd,
+        leverage=leverage,
+        unit_size=asked.unit_size,
+        ladder=asked.ladder,
+        price=rules.mid_price,
+        max_leverage=rules.max_leverage,
+        maintenance_rate=rules.maintenance_rate,
+        min_notional_usd=rules.min_notional_usd,
+        lot=rules.lot,
+        fee_rate=rules.taker_fee_rate,
+        slippage_bps=EXPECTED_SLIPPAGE_BPS,
+        accepts_costs=asked.accepts_costs,
+    )
+    reasons = list(refusals(plan))
+    if rules.only_isolated:
+        reasons.append(f"{asked.coin} allows isolated margin only; trades use cross margin: choose another coin")
+    if facts.position.size:
+        reasons.append(
+            f"the account already holds {facts.position.size:f} {asked.coin} that no trade here opened: close it first "
+            f"(hypertrader exchange close {asked.coin})"
+        )
+    if facts.free_usd < asked.margin_usd:
+        reasons.append(f"margin is {asked.margin_usd:f}; the account has {plain(facts.free_usd):f} USD free")
+    if reasons:
+        raise refused("; ".join(reasons))
+
+
+async def _set_leverage(record: TradeRecord, desk: Desk, leverage: int) -> None:
+    change = LeverageChange(
+        network=record.input.network, coin=record.input.coin, leverage=leverage, nonce=await desk.draw_nonce()
+    )
+    await workflow.execute_activity(
+        "set_leverage",
+        change,
+        task_queue=orders_queue(record.signer),
+        start_to_close_timeout=timedelta(seconds=30),
+        summary=f"cross margin at {leverage}x",
+    )
+
+
+async def _buy(record: TradeRecord, desk: Desk, terms: Terms, price: Decimal) -> tuple[Execution, int]:
+    """The opening position, in as many orders as the book takes, and the time of its last fill."""
+    target = round_down(record.input.margin_usd * terms.leverage / price, terms.lot)
+    size, cost, fee_usd, since_ms = Decimal(0), Decimal(0), Decimal(0), 0
+    for _ in range(TRIES_MAX):
+        intent = await desk.prepare(target - size, price, "opening")
+        outcome = await desk.send(intent, "opening")
+        if outcome.status is OutcomeStatus.REJECTED and outcome.reason not in WORTH_A_NEW_INTENT and not size:
+            raise refused(f"the exchange refused the opening order: {outcome.text}")
+        for fill in outcome.fills:
+            size, cost, fee_usd = size + fill.size, cost + fill.size * fill.price, fee_usd + fill.fee_usd
+            since_ms = max(since_ms, fill.time_ms)
+        if (target - size) * price < max(terms.min_notional_usd, terms.lot * price):
+            break
+        await workflow.sleep(RETRY_AFTER)
+        price = await current_price(record.input.network, record.input.coin)
+    if not size:
+        raise refused(f"nothing could be bought within {record.slippage_bps} bps of {price:f} in {TRIES_MAX} tries")
+    return Execution(size=size, average_price=cost / size, fee_usd=fee_usd), since_ms
