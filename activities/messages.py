@@ -1,6 +1,7 @@
 """What workflows say to activities and hear back. Nothing here does anything, so workflow code may import it."""
 
 from decimal import Decimal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -86,3 +87,11 @@ class UnitsMoved(Message):
     tid: int
     """Of the last trade among them: where the feed stands."""
     traceparent: str | None = None
+
+
+class Outage(Message):
+    """Signal `was_away`: something a trade needs was gone and is back. Times in ms UTC; equal when nothing was missed."""
+
+    who: Literal["worker", "feed", "exchange", "temporal"]
+    from_ms: int = Field(ge=0)
+    to_ms: int = Field(ge=0)
