@@ -6,7 +6,7 @@ from simulator import margin
 from simulator.actions import DEFAULT, ActionRefused, Perform, Response
 from simulator.margin import leverage_of
 from simulator.markets import MARKETS, Market
-from simulator.matching import Sender
+from simulator.placing import Sender
 from simulator.records import ZERO, Account, Agent, Leverage
 from simulator.requests import (
     CreateSubAccountAction,

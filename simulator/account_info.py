@@ -2,25 +2,25 @@
 
 from typing import Any
 
-from simulator import shapes
+from simulator import account_shapes, shapes
 from simulator.markets import BY_COIN
 from simulator.query import Query
-from simulator.records import Fill
 from simulator.venue import ORDERS_KEPT
 from simulator.wire import number
 
 Json = Any
 FILLS_PER_ANSWER = 2000
 FILLS_KEPT = 10_000
+FUNDINGS_PER_ANSWER = 500
 REQUESTS_START = 10_000
 
 
 def clearinghouse(query: Query) -> Json:
-    return shapes.clearinghouse_state(query.venue, query.account)
+    return account_shapes.clearinghouse_state(query.venue, query.account)
 
 
 def spot_clearinghouse(query: Query) -> Json:
-    return shapes.spot_state(query.account)
+    return account_shapes.spot_state(query.account)
 
 
 def open_orders(query: Query) -> Json:
@@ -33,33 +33,37 @@ def frontend_orders(query: Query) -> Json:
 
 def order_status(query: Query) -> Json:
     assert query.request.oid is not None
-    order = query.venue.find_order(query.user, query.request.oid)
-    if order is None or order.visible_at_ms > query.venue.wall_ms():
+    order, now = query.venue.find_order(query.user, query.request.oid), query.venue.wall_ms()
+    if order is None or max(order.visible_at_ms, order.hidden_until_ms) > now:
         return {"status": "unknownOid"}
     return {"status": "order", "order": shapes.order_record(order)}
 
 
 def historical_orders(query: Query) -> Json:
     kept = query.venue.orders_of.get(query.user, ())
-    newest = list(kept)[-ORDERS_KEPT:]
-    return [shapes.order_record(query.venue.orders[oid]) for oid in reversed(newest)]
+    newest = [query.venue.orders[oid] for oid in list(kept)[-ORDERS_KEPT:]]
+    now = query.venue.wall_ms()
+    return [shapes.order_record(order) for order in reversed(newest) if order.hidden_until_ms <= now]
 
 
 def fills(query: Query) -> Json:
-    fills = query.venue.fills_of.get(query.user, [])[-FILLS_PER_ANSWER:]
-    return [shapes.fill(fill) for fill in reversed(fills)]
+    return [shapes.fill(fill) for fill in reversed(query.venue.known_fills(query.user)[-FILLS_PER_ANSWER:])]
 
 
 def fills_by_time(query: Query) -> Json:
     """The oldest 2000 of the span, so that paging by the last time goes on; newest first within the answer."""
-    kept: list[Fill] = query.venue.fills_of.get(query.user, [])[-FILLS_KEPT:]
+    kept = query.venue.known_fills(query.user)[-FILLS_KEPT:]
     start, end = query.request.startTime or 0, query.request.endTime
     span = [fill for fill in kept if fill.time_ms >= start and (end is None or fill.time_ms <= end)]
     return [shapes.fill(fill) for fill in reversed(span[:FILLS_PER_ANSWER])]
 
 
-def no_funding(query: Query) -> Json:
-    return []
+def funding(query: Query) -> Json:
+    """The oldest 500 of the span."""
+    start, end = query.request.startTime or 0, query.request.endTime
+    paid = query.venue.fundings_of.get(query.user, [])
+    span = [each for each in paid if each.time_ms >= start and (end is None or each.time_ms <= end)]
+    return [shapes.user_funding(payment) for payment in span[:FUNDINGS_PER_ANSWER]]
 
 
 def ledger(query: Query) -> Json:
@@ -126,8 +130,8 @@ def sub_accounts(query: Query) -> Json:
             "name": sub.name,
             "subAccountUser": sub.address,
             "master": sub.master,
-            "clearinghouseState": shapes.clearinghouse_state(query.venue, sub),
-            "spotState": shapes.spot_state(sub),
+            "clearinghouseState": account_shapes.clearinghouse_state(query.venue, sub),
+            "spotState": account_shapes.spot_state(sub),
         }
         for sub in subs
     ]
@@ -148,4 +152,4 @@ def builder_fee(query: Query) -> Json:
 
 
 def active_asset(query: Query) -> Json:
-    return shapes.active_asset_data(query.venue, query.account, BY_COIN[query.coin()])
+    return account_shapes.active_asset_data(query.venue, query.account, BY_COIN[query.coin()])

@@ -6,7 +6,8 @@ A refusal of the whole action is ActionRefused; its text is the venue's.
 from collections.abc import Callable
 from typing import Any
 
-from simulator.matching import Refused, Sender, Status, cancel, check_static, place
+from simulator.matching import Refused, Status, cancel
+from simulator.placing import Sender, check_static, place
 from simulator.records import Account, Order
 from simulator.requests import (
     BatchModifyAction,

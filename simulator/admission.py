@@ -11,11 +11,12 @@ from pydantic import ValidationError
 
 from simulator.account_actions import ACCOUNT_ACTIONS
 from simulator.actions import ORDER_ACTIONS, ActionRefused
-from simulator.matching import Sender
 from simulator.nonces import NonceRefused
+from simulator.placing import Sender
 from simulator.records import Account
 from simulator.requests import ENVELOPE, Envelope
 from simulator.signing import CHAIN, UnrecoverableSignature, recover
+from simulator.twist import NO_TWIST, Twist
 from simulator.user_signed import UserSigned
 from simulator.venue import Venue
 from simulator.wire import digest
@@ -45,7 +46,7 @@ def decode(body: object) -> Envelope:
         raise Unprocessable(str(error.errors(include_url=False, include_input=False))) from error
 
 
-def submit(venue: Venue, envelope: Envelope) -> Verdict:
+def submit(venue: Venue, envelope: Envelope, twist: Twist = NO_TWIST) -> Verdict:
     """Apply one request. Nothing of it is visible to others before the caller drains the venue."""
     kind = envelope.action.type
     signer: str | None = None
@@ -55,7 +56,7 @@ def submit(venue: Venue, envelope: Envelope) -> Verdict:
         acting = _account(venue, envelope, signer)
         account = acting.address
         _spend_nonce(venue, envelope, signer, acting)
-        response = PERFORM[type(envelope.action)](envelope.action, venue, _sender(envelope, acting, signer))
+        response = PERFORM[type(envelope.action)](envelope.action, venue, _sender(envelope, acting, signer, twist))
     except (ActionRefused, NonceRefused) as refusal:
         return Verdict({"status": "err", "response": str(refusal)}, kind, signer, account)
     return Verdict({"status": "ok", "response": response}, kind, signer, account)
@@ -111,5 +112,5 @@ def _spend_nonce(venue: Venue, envelope: Envelope, signer: str, account: Account
         raise ActionRefused("Action already expired")
 
 
-def _sender(envelope: Envelope, account: Account, signer: str) -> Sender:
-    return Sender(account, signer, envelope.nonce, digest(signer, envelope.nonce))
+def _sender(envelope: Envelope, account: Account, signer: str, twist: Twist) -> Sender:
+    return Sender(account, signer, envelope.nonce, digest(signer, envelope.nonce), twist)

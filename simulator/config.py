@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from simulator.funding_rates import FundingRates
 from simulator.markets import BY_COIN
 from simulator.prices import Clock, PriceSource
 from simulator.wire import lower_address
@@ -63,6 +64,10 @@ class SimulatorConfig(Part):
     visibility_lag_ms: int = Field(default=0, ge=0)
     """How long `orderStatus` does not know an order that was already acknowledged."""
     reduce_only_oversize: Literal["shrink", "reject"] = "shrink"
+    fault_seed: int = 0
+    """Seed of the chance by which faults with a probability strike."""
+    funding: FundingRates = FundingRates()
+    """What is paid at each full hour of market time; nothing unless set."""
     referral_codes: tuple[str, ...] = ("CCXT1",)
     market_time: Literal["wall", "simulated"] = "wall"
     """Time base of every market time on the wire (trades, fills, books, candles, orders)."""

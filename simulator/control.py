@@ -3,45 +3,24 @@
 Everything is JSON; a body that does not fit is answered with 400 and one line that says what is allowed.
 """
 
-from collections.abc import Awaitable, Callable
-from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any
 
-import orjson
 from aiohttp import web
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from simulator.config import Depth
-from simulator.faults import FaultRequest, Faults
+from simulator.control_wire import Amount, Coin, Strict, answer, read
+from simulator.events import BookMoved
+from simulator.funding import pay
+from simulator.funding_rates import RATE_MAX
 from simulator.ledger import ledger
 from simulator.log import RequestLog
-from simulator.markets import BY_COIN
 from simulator.matching import move_price
 from simulator.prices import Clock
 from simulator.streams import Streams
-from simulator.venue import BookMoved, Venue
-from simulator.wire import Address, dumps, number
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Body = TypeVar("Body", bound=BaseModel)
-
-
-def _coin(coin: str) -> str:
-    if coin not in BY_COIN:
-        raise ValueError(f"coin is {coin}: allowed are {', '.join(BY_COIN)}")
-    return coin
-
-
-def _amount(value: object) -> Decimal:
-    return Decimal(str(value))
-
-
-Coin = Annotated[str, AfterValidator(_coin)]
-Amount = Annotated[Decimal, BeforeValidator(_amount)]
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+from simulator.venue import Venue
+from simulator.wire import Address, number
 
 
 class SetPrice(Strict):
@@ -67,6 +46,13 @@ class SetDepth(Depth):
     coin: Coin
 
 
+class PayFunding(Strict):
+    """One hour at this rate, now and beside the regular hours."""
+
+    coin: Coin
+    rate: Annotated[Amount, Field(ge=-RATE_MAX, le=RATE_MAX)]
+
+
 class SetClock(Strict):
     paused: bool | None = None
     speed: Annotated[float, Field(gt=0)] | None = None
@@ -78,14 +64,12 @@ class Control:
         self,
         venue: Venue,
         clock: Clock,
-        faults: Faults,
         streams: Streams,
         log: RequestLog,
         commit: Callable[[], None],
     ) -> None:
         self.venue = venue
         self.clock = clock
-        self.faults = faults
         self.streams = streams
         self.log = log
         self._commit = commit
@@ -96,10 +80,7 @@ class Control:
             web.post("/control/fund", self.fund),
             web.post("/control/sub_account", self.sub_account),
             web.post("/control/depth", self.depth),
-            web.post("/control/faults", self.fault),
-            web.delete("/control/faults", self.no_faults),
-            web.get("/control/faults", self.faults_armed),
-            web.post("/control/kick", self.kick),
+            web.post("/control/funding", self.funding),
             web.post("/control/clock", self.set_clock),
             web.get("/control/requests", self.requests),
             web.get("/control/ledger", self.ledger),
@@ -107,7 +88,7 @@ class Control:
         ]
 
     async def price(self, request: web.Request) -> web.Response:
-        body = await _body(request, SetPrice)
+        body = await read(request, SetPrice.model_validate)
         for name, overrides in (("mark", self.venue.marks), ("oracle", self.venue.oracles)):
             if name in body.model_fields_set:
                 value = getattr(body, name)
@@ -118,45 +99,39 @@ class Control:
         if body.price is not None:
             move_price(self.venue, body.coin, body.price)
         self._commit()
-        return _json({"coin": body.coin, "price": number(self.venue.books[body.coin].mid)})
+        return answer({"coin": body.coin, "price": number(self.venue.books[body.coin].mid)})
 
     async def fund(self, request: web.Request) -> web.Response:
-        body = await _body(request, Fund)
+        body = await read(request, Fund.model_validate)
         account = self.venue.deposit(body.address, body.usd)
         self._commit()
-        return _json({"address": account.address, "depositsUsd": number(account.deposits_usd)})
+        return answer({"address": account.address, "depositsUsd": number(account.deposits_usd)})
 
     async def sub_account(self, request: web.Request) -> web.Response:
-        body = await _body(request, OpenSubAccount)
+        body = await read(request, OpenSubAccount.model_validate)
         master = self.venue.accounts.get(body.master)
         if master is None:
             raise web.HTTPBadRequest(text=f"master is {body.master}: allowed are funded addresses")
         opened = self.venue.open_sub_account(master, body.name)
         self._commit()
-        return _json({"address": opened.address, "master": master.address})
+        return answer({"address": opened.address, "master": master.address})
 
     async def depth(self, request: web.Request) -> web.Response:
-        body = await _body(request, SetDepth)
+        body = await read(request, SetDepth.model_validate)
         depth = Depth.model_validate(body.model_dump(exclude={"coin"}))
         self.venue.books[body.coin].depth = depth
         self.venue.events.append(BookMoved(body.coin))
         self._commit()
-        return _json(body.model_dump(mode="json"))
+        return answer(body.model_dump(mode="json"))
 
-    async def fault(self, request: web.Request) -> web.Response:
-        return _json(self.faults.arm(await _body(request, FaultRequest)).model_dump())
-
-    async def no_faults(self, request: web.Request) -> web.Response:
-        return _json({"disarmed": self.faults.disarm()})
-
-    async def faults_armed(self, request: web.Request) -> web.Response:
-        return _json([fault.model_dump() for fault in self.faults.armed])
-
-    async def kick(self, request: web.Request) -> web.Response:
-        return _json({"kicked": self.streams.kick()})
+    async def funding(self, request: web.Request) -> web.Response:
+        body = await read(request, PayFunding.model_validate)
+        paid = pay(self.venue, body.coin, body.rate, self.venue.market_ms())
+        self._commit()
+        return answer([{"user": each.user, "usd": number(each.usd)} for each in paid])
 
     async def set_clock(self, request: web.Request) -> web.Response:
-        body = await _body(request, SetClock)
+        body = await read(request, SetClock.model_validate)
         if body.speed is not None:
             self.clock.set_speed(body.speed)
         if body.seek_s is not None:
@@ -167,7 +142,7 @@ class Control:
         if body.paused is not None:
             (self.clock.pause if body.paused else self.clock.resume)()
         self._commit()
-        return _json(self._clock())
+        return answer(self._clock())
 
     async def requests(self, request: web.Request) -> web.Response:
         """Filters: `type` (of the action or info request), `path`, `signer`, `verdict`, `since_ms`."""
@@ -178,10 +153,10 @@ class Control:
             for entry in self.log.entries
             if entry.received_ms >= since_ms and all(getattr(entry, name) == value for name, value in wanted.items())
         ]
-        return _json(found)
+        return answer(found)
 
     async def ledger(self, request: web.Request) -> web.Response:
-        return _json(ledger(self.venue, self.log))
+        return answer(ledger(self.venue, self.log))
 
     async def state(self, request: web.Request) -> web.Response:
         coins = {
@@ -192,7 +167,7 @@ class Control:
             }
             for coin, book in self.venue.books.items()
         }
-        return _json(
+        return answer(
             {
                 "clock": self._clock(),
                 "coins": coins,
@@ -212,17 +187,3 @@ class Control:
             "nowMs": self.clock.now_ms(),
             "wallMs": self.venue.wall_ms(),
         }
-
-
-async def _body(request: web.Request, shape: type[Body]) -> Body:
-    try:
-        return shape.model_validate(orjson.loads(await request.read() or b"{}"))
-    except orjson.JSONDecodeError as error:
-        raise web.HTTPBadRequest(text=f"the body is not JSON: {error}") from error
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        raise web.HTTPBadRequest(text=wrong) from error
-
-
-def _json(value: object) -> web.Response:
-    return web.Response(body=dumps(value), content_type="application/json")

@@ -1,21 +1,27 @@
-"""`POST /exchange` and `POST /info`: the wire rules common to HTTP, around admission and info.
+"""`POST /exchange` and `POST /info`: the wire rules common to HTTP, around admission and info, with faults in between.
 
 4xx bodies are plain text, never objects: the official SDK takes an object apart.
 """
 
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from aiohttp import web
 
 from simulator.admission import Unprocessable, Verdict, decode, submit
-from simulator.faults import FaultKind, Faults
+from simulator.connection import Connection
+from simulator.faults import Asked, Place
+from simulator.funding import pay_due
 from simulator.info import Info
 from simulator.log import Entry, RequestLog
 from simulator.query import BadRequest
-from simulator.streams import Connection, Dropped
+from simulator.replies import Reply, refusal, send, spoil
+from simulator.streams import Dropped
+from simulator.striking import Faults, Struck, asked_of
 from simulator.venue import Venue
-from simulator.wire import dumps
 
 NOT_JSON = "Failed to parse the request body as JSON"
 NOT_SHAPED = "Failed to deserialize the JSON body into the target type"
@@ -32,113 +38,142 @@ class Rejected(Exception):
         self.reason = reason
 
 
+@dataclass(slots=True)
+class Received:
+    """One request as it arrived; `body` once it was read."""
+
+    path: str
+    transport: str
+    received_ms: int
+    body: object = None
+
+
 class Endpoints:
     """The two HTTP handlers, and `act` for actions posted over the WebSocket. `commit` stores and publishes."""
 
-    def __init__(self, venue: Venue, info: Info, faults: Faults, log: RequestLog, commit: Any) -> None:
+    def __init__(self, venue: Venue, info: Info, faults: Faults, log: RequestLog, commit: Callable[[], None]) -> None:
         self.venue = venue
         self.info = info
         self.faults = faults
         self.log = log
         self._commit = commit
 
-    async def exchange(self, request: web.Request) -> web.Response:
-        received_ms = self.venue.wall_ms()
-        body: object = None
+    async def exchange(self, request: web.Request) -> web.StreamResponse:
+        received = Received("/exchange", "http", self.venue.wall_ms())
         try:
-            body = await _json(request)
-            answer = self._act(body, "http", received_ms)
+            received.body = await _json(request)
+            reply = await self._act(received)
         except Rejected as rejected:
-            return self._rejected(request.path, body, rejected, received_ms)
-        except Dropped:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)
-        return _answer(answer)
+            return self._rejected(received, rejected)
+        return await send(request, reply)
 
-    async def info_request(self, request: web.Request) -> web.Response:
-        received_ms = self.venue.wall_ms()
-        body: object = None
+    async def info_request(self, request: web.Request) -> web.StreamResponse:
+        received = Received("/info", "http", self.venue.wall_ms())
         try:
-            body = await _json(request)
-            try:
-                answer = self.info.answer(body)
-            except BadRequest as error:
-                raise Rejected(422, NOT_SHAPED, str(error)) from error
+            received.body = await _json(request)
+            reply = await self._ask(received)
         except Rejected as rejected:
-            return self._rejected(request.path, body, rejected, received_ms)
-        kind = body.get("type") if isinstance(body, dict) else None
-        self.log.add(
-            Entry(
-                received_ms=received_ms,
-                transport="http",
-                method="POST",
-                path=request.path,
-                type=kind,
-                body=body,
-                verdict="ok",
-                status=200,
-            )
-        )
-        return _answer(answer)
+            return self._rejected(received, rejected)
+        return await send(request, reply)
 
     async def act(self, payload: object, connection: Connection) -> dict[str, Any]:
-        """An action posted over the WebSocket. Raises BadRequest or Dropped."""
+        """An action posted over the WebSocket. Raises BadRequest, or Dropped for any reply that a fault spoilt."""
         try:
-            return self._act(payload, "ws", self.venue.wall_ms())
+            reply = await self._act(Received("/exchange", "ws", self.venue.wall_ms(), payload))
         except Rejected as rejected:
             raise BadRequest(rejected.text) from rejected
+        if not reply.is_whole:
+            raise Dropped
+        answer: dict[str, Any] = orjson.loads(reply.body)
+        return answer
 
-    def _act(self, body: object, transport: str, received_ms: int) -> dict[str, Any]:
-        """Admit, execute, keep, publish; no await in between, so requests never interleave."""
+    async def _act(self, received: Received) -> Reply:
+        """Admit, execute, keep, publish: no await between these, so requests never interleave half-way.
+
+        A fault may hold the request before them or after.
+        """
         try:
-            envelope = decode(body)
+            envelope = decode(received.body)
         except Unprocessable as error:
             raise Rejected(422, NOT_SHAPED, str(error)) from error
-        fault = self.faults.strike(envelope.action.type)
-        if fault is FaultKind.DROP_REQUEST:
+        struck = self.faults.strike(asked_of(envelope))
+        await _hold(struck, Place.HELD_BEFORE)
+        if struck.refusal is not None:
+            reply = refusal(struck.refusal, envelope.nonce)
             unseen = Verdict({}, envelope.action.type, None, None)
-            self._log(body, transport, received_ms, unseen, "dropped before it was read")
-            raise Dropped
-        verdict = submit(self.venue, envelope)
+            self._log(received, unseen, f"not executed, {reply.spoilt}", struck, reply)
+            return reply
+        pay_due(self.venue)
+        verdict = submit(self.venue, envelope, struck.twist)
         self._commit()
-        self._log(body, transport, received_ms, verdict, "reply dropped" if fault else str(verdict.answer["status"]))
-        if fault is FaultKind.DROP_REPLY:
-            raise Dropped
-        return verdict.answer
+        reply = spoil(verdict.answer, struck.reply)
+        self._log(received, verdict, _with(str(verdict.answer["status"]), reply), struck, reply)
+        await _hold(struck, Place.HELD_AFTER)
+        return reply
 
-    def _log(self, body: object, transport: str, received_ms: int, verdict: Verdict, outcome: str) -> None:
+    async def _ask(self, received: Received) -> Reply:
+        kind = received.body.get("type") if isinstance(received.body, dict) else None
+        struck = self.faults.strike(Asked(info=kind)) if isinstance(kind, str) else Struck()
+        await _hold(struck, Place.HELD_BEFORE)
+        unsigned = Verdict({}, str(kind), None, None)
+        if struck.refusal is not None:
+            reply = refusal(struck.refusal, nonce=0)
+            self._log(received, unsigned, f"not executed, {reply.spoilt}", struck, reply)
+            return reply
+        try:
+            answer = self.info.answer(received.body)
+        except BadRequest as error:
+            raise Rejected(422, NOT_SHAPED, str(error)) from error
+        reply = spoil(answer, struck.reply)
+        self._log(received, unsigned, _with("ok", reply), struck, reply)
+        await _hold(struck, Place.HELD_AFTER)
+        return reply
+
+    def _log(self, received: Received, verdict: Verdict, outcome: str, struck: Struck, reply: Reply) -> None:
         self.log.add(
             Entry(
-                received_ms=received_ms,
-                transport=transport,
+                received_ms=received.received_ms,
+                transport=received.transport,
                 method="POST",
-                path="/exchange",
+                path=received.path,
                 type=verdict.action_type,
-                body=body,
+                body=received.body,
                 signer=verdict.signer,
                 account=verdict.account,
                 verdict=outcome,
-                status=200,
-                answer=verdict.answer,
+                status=None if reply.cut == "all" else reply.status,
+                # Answers to questions are not kept: they are long, and the same question can be asked again.
+                answer=verdict.answer if received.path == "/exchange" else None,
+                fault=struck.name,
             )
         )
 
-    def _rejected(self, path: str, body: object, rejected: Rejected, received_ms: int) -> web.Response:
+    def _rejected(self, received: Received, rejected: Rejected) -> web.Response:
         self.log.add(
             Entry(
-                received_ms=received_ms,
-                transport="http",
+                received_ms=received.received_ms,
+                transport=received.transport,
                 method="POST",
-                path=path,
+                path=received.path,
                 type=None,
-                body=body,
+                body=received.body,
                 verdict="rejected",
                 status=rejected.status,
                 answer=rejected.reason or rejected.text,
             )
         )
         return web.Response(status=rejected.status, text=rejected.text)
+
+
+async def _hold(struck: Struck, place: Place) -> None:
+    """The handler goes on also if the client does not wait: what has arrived is executed."""
+    held_s = struck.held_s(place)
+    if held_s:
+        await asyncio.sleep(held_s)
+
+
+def _with(outcome: str, reply: Reply) -> str:
+    return f"{outcome}, {reply.spoilt}" if reply.spoilt else outcome
 
 
 async def _json(request: web.Request) -> object:
@@ -148,7 +183,3 @@ async def _json(request: web.Request) -> object:
         return orjson.loads(await request.read())
     except orjson.JSONDecodeError as error:
         raise Rejected(400, NOT_JSON, str(error)) from error
-
-
-def _answer(value: object) -> web.Response:
-    return web.Response(body=dumps(value), content_type="application/json")

@@ -56,7 +56,7 @@ ANSWERS: dict[str, tuple[Callable[[Query], Json], tuple[str, ...]]] = {
     "historicalOrders": (accounts.historical_orders, ("user",)),
     "userFills": (accounts.fills, ("user",)),
     "userFillsByTime": (accounts.fills_by_time, ("user", "startTime")),
-    "userFunding": (accounts.no_funding, ("user",)),
+    "userFunding": (accounts.funding, ("user",)),
     "userNonFundingLedgerUpdates": (accounts.ledger, ("user",)),
     "userFees": (accounts.fees, ("user",)),
     "userRateLimit": (accounts.rate_limit, ("user",)),

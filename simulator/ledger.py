@@ -1,6 +1,7 @@
-"""The exchange's own books, summed anew from deposits and fills: the independent witness tests compare with.
+"""The exchange's own books, summed anew from deposits, fills and funding: the independent witness tests compare with.
 
-Nothing here reads a position or a balance; `accountValue` is deposits + bought and sold + what is held at mark.
+Nothing here reads a position or a balance; `accountValue` is deposits and transfers + bought and sold + funding + what
+is held at mark, less fees, and less what the backstop liquidator took.
 """
 
 from decimal import Decimal
@@ -16,32 +17,47 @@ REFUSED = ("Rejected",)
 
 
 def ledger(venue: Venue, log: RequestLog) -> dict[str, Any]:
-    """Per address: deposits, fills, positions, fees, realised profit, accepted and refused orders."""
+    """Per address: deposits, fills, funding, positions, fees, realised profit, accepted and refused orders."""
     return {address: _account(venue, account, log) for address, account in venue.accounts.items()}
 
 
 def _account(venue: Venue, account: Account, log: RequestLog) -> dict[str, Any]:
     fills = venue.fills_of.get(account.address, [])
     orders = [order for order in venue.orders.values() if order.user == account.address]
-    accepted = [order for order in orders if not order.status.endswith(REFUSED)]
-    moved = _transfers(account)
-    sizes = _sizes(fills)
-    cash = sum((_cash(fill) for fill in fills), ZERO)
-    held = sum((size * venue.mark(coin) for coin, size in sizes.items()), ZERO)
-    fees = sum((fill.fee_usd for fill in fills), ZERO)
+    filled = _filled(fills)
     requests = [entry for entry in log.entries if entry.path == "/exchange" and entry.account == account.address]
+    return _money(venue, account, fills) | {
+        "positions": {coin: number(size) for coin, size in _sizes(fills).items() if size},
+        "acceptedOrders": [_order(order, filled) for order in orders if not order.status.endswith(REFUSED)],
+        "refusedOrders": [_order(order, filled) for order in orders if order.status.endswith(REFUSED)],
+        "orderRequests": sum(entry.type == "order" for entry in requests),
+        "fills": [shapes.fill(fill) for fill in fills],
+        "liquidationOids": sorted({fill.oid for fill in fills if _is_liquidation_of(account, fill)}),
+        "fundingPayments": [shapes.user_funding(payment) for payment in venue.fundings_of.get(account.address, [])],
+    }
+
+
+def _money(venue: Venue, account: Account, fills: list[Fill]) -> dict[str, Any]:
+    moved = _transfers(account)
+    traded = sum((_cash(fill) for fill in fills), ZERO)
+    fees = sum((fill.fee_usd for fill in fills), ZERO)
+    funding = sum((payment.usd for payment in venue.fundings_of.get(account.address, [])), ZERO)
+    held = sum((size * venue.mark(coin) for coin, size in _sizes(fills).items()), ZERO)
+    value = account.deposits_usd + moved + traded - fees + funding + account.backstop_usd + held
     return {
         "depositsUsd": number(account.deposits_usd),
         "transfersUsd": number(moved),
         "feesUsd": number(fees),
         "realizedPnlUsd": number(sum((fill.closed_pnl_usd for fill in fills), ZERO)),
-        "accountValueUsd": number(account.deposits_usd + moved + cash - fees + held),
-        "positions": {coin: number(size) for coin, size in sizes.items() if size},
-        "acceptedOrders": [_order(order) for order in accepted],
-        "refusedOrders": [_order(order) for order in orders if order.status.endswith(REFUSED)],
-        "orderRequests": sum(entry.type == "order" for entry in requests),
-        "fills": [shapes.fill(fill) for fill in fills],
+        "fundingUsd": number(funding),
+        "backstopUsd": number(account.backstop_usd),
+        "accountValueUsd": number(value),
     }
+
+
+def _is_liquidation_of(account: Account, fill: Fill) -> bool:
+    """Not a counterparty's fill, which is marked too."""
+    return fill.liquidation is not None and fill.liquidation.user == account.address
 
 
 def _cash(fill: Fill) -> Decimal:
@@ -53,6 +69,14 @@ def _sizes(fills: list[Fill]) -> dict[str, Decimal]:
     for fill in fills:
         sizes[fill.coin] = sizes.get(fill.coin, ZERO) + (fill.size if fill.is_buy else -fill.size)
     return sizes
+
+
+def _filled(fills: list[Fill]) -> dict[int, Decimal]:
+    """Per order."""
+    filled: dict[int, Decimal] = {}
+    for fill in fills:
+        filled[fill.oid] = filled.get(fill.oid, ZERO) + fill.size
+    return filled
 
 
 def _transfers(account: Account) -> Decimal:
@@ -67,7 +91,7 @@ def _transfers(account: Account) -> Decimal:
     return total
 
 
-def _order(order: Order) -> dict[str, Any]:
+def _order(order: Order, filled: dict[int, Decimal]) -> dict[str, Any]:
     return shapes.order_update(order) | {
         "signer": order.signer,
         "nonce": order.nonce,
@@ -76,4 +100,6 @@ def _order(order: Order) -> dict[str, Any]:
         "coin": order.coin,
         "cloid": order.cloid,
         "oid": order.oid,
+        "size": number(order.size),
+        "filledSize": number(filled.get(order.oid, ZERO)),
     }

@@ -15,7 +15,11 @@ KEPT = 100_000
 
 
 class Entry(BaseModel):
-    """`verdict`: ok, err (refused as a whole), rejected (HTTP 4xx), dropped (a fault took the reply or the request)."""
+    """`verdict` begins with ok, err (refused as a whole), rejected (HTTP 4xx) or `not executed`.
+
+    Where a fault struck, `fault` names its kind (`partial+drop_reply` when two did) and the verdict goes on with what
+    became of the reply: `ok, reply dropped`. `status` is None where nothing was answered.
+    """
 
     received_ms: int
     transport: str
@@ -28,6 +32,7 @@ class Entry(BaseModel):
     verdict: str
     status: int | None
     answer: Any = None
+    fault: str | None = None
 
 
 class RequestLog:

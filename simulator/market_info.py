@@ -7,6 +7,7 @@ from simulator import shapes, spot
 from simulator.candles import INTERVALS
 from simulator.query import BadRequest, Query
 from simulator.venue import known_coin
+from simulator.wire import number
 
 Json = Any
 
@@ -54,9 +55,13 @@ def candles(query: Query) -> Json:
 
 
 def funding_history(query: Query) -> Json:
-    """Nobody pays funding here yet: no listed coin has any history."""
-    query.coin()
-    return []
+    """The newest 500 hours at most; a premium is not part of how rates are made here."""
+    start, end = query.request.startTime or 0, query.request.endTime
+    return [
+        {"coin": each.coin, "fundingRate": number(each.rate), "premium": "0.0", "time": each.time_ms}
+        for each in query.venue.rates_of.get(query.coin(), ())
+        if each.time_ms >= start and (end is None or each.time_ms <= end)
+    ]
 
 
 def exchange_status(query: Query) -> Json:

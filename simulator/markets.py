@@ -136,6 +136,17 @@ MARKETS: tuple[Market, ...] = (
     _market(8, "ARB", 1, 51, "0.31245"),
     _market(9, "kPEPE", 0, 51, "0.009876"),
     _market(10, "TST", 0, 3, "0.042", only_isolated=True),
+    _market(11, "LTC", 2, 52, "92.145"),
+    _market(12, "LINK", 1, 52, "17.284"),
+    _market(13, "BNB", 3, 52, "884.52"),
+    _market(14, "SUI", 1, 52, "3.4127"),
+    _market(15, "AAVE", 2, 52, "271.36"),
+    _market(16, "NEAR", 1, 52, "2.6518"),
+    _market(17, "APT", 2, 52, "4.8235"),
+    _market(18, "OP", 1, 51, "0.71238"),
+    _market(19, "INJ", 1, 51, "13.427"),
+    _market(20, "TIA", 1, 51, "1.7231"),
+    _market(21, "SEI", 0, 51, "0.29174"),
 )
 BY_COIN = {market.coin: market for market in MARKETS}
 

@@ -1,35 +1,18 @@
-"""Orders at the venue: the checks in the venue's order and words, matching, resting, cancelling, moving prices.
+"""Orders on the book: matching, resting, cancelling, and what a new price does to them."""
 
-Trigger orders are refused; liquidation and funding are not done here either: both would enter where `move_price`
-ends, after the prices of a coin are new.
-"""
-
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from simulator import margin
 from simulator.book import Book, Match
-from simulator.markets import MARKETS, Market
-from simulator.records import ZERO, Account, Order, Trade
-from simulator.requests import Builder, OrderSpec
+from simulator.events import BookMoved, NonUserCancel
+from simulator.markets import MARKETS
+from simulator.records import ZERO, Liquidation, Order, Trade
 from simulator.settlement import MAKER, TAKER, settle
-from simulator.venue import BookMoved, Venue
+from simulator.twist import Twist
+from simulator.venue import Venue
 from simulator.wire import ZERO_HASH, number
 
-MIN_NOTIONAL_USD = Decimal(10)
-PRICE_BAND = (Decimal("0.2"), Decimal(5))
 Status = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Sender:
-    """Who acts: the account moved, who signed for it and with which nonce; `hash` names the action."""
-
-    account: Account
-    signer: str
-    nonce: int
-    hash: str
 
 
 class Refused(Exception):
@@ -41,103 +24,8 @@ class Refused(Exception):
         self.status = status
 
 
-def market_of(asset: int) -> Market:
-    """Raises Refused for an asset id that is not in the universe; spot ids are not simulated."""
-    if asset >= len(MARKETS):
-        raise Refused("Order has invalid asset.")
-    return MARKETS[asset]
-
-
-def check_static(spec: OrderSpec) -> None:
-    """What is wrong whatever the state: leaves no record, and answers a whole batch at once."""
-    market = market_of(spec.a)
-    if market.delisted:
-        raise Refused("Trading is halted.")
-    if spec.t.trigger is not None:
-        raise Refused("Trigger orders are not simulated.")
-    if spec.s == 0:
-        raise Refused("Order has zero size.")
-    if not market.on_lot(spec.s):
-        raise Refused("Order has invalid size.")
-    if spec.p == 0 or not market.on_tick(spec.p):
-        raise Refused("Price must be divisible by tick size.")
-
-
-def place(venue: Venue, sender: Sender, spec: OrderSpec, builder: Builder | None = None) -> Status:
-    """One order that passed `check_static`; returns its status object."""
-    market = market_of(spec.a)
-    now = venue.market_ms()
-    limit = spec.t.limit
-    assert limit is not None
-    order = Order(
-        oid=venue.next_oid(),
-        user=sender.account.address,
-        coin=market.coin,
-        asset=spec.a,
-        is_buy=spec.b,
-        limit_price=spec.p,
-        size=spec.s,
-        remaining=spec.s,
-        tif=limit.tif,
-        reduce_only=spec.r,
-        cloid=spec.c,
-        time_ms=now,
-        status="open",
-        status_time_ms=now,
-        signer=sender.signer,
-        nonce=sender.nonce,
-        hash=sender.hash,
-        visible_at_ms=venue.wall_ms() + venue.config.visibility_lag_ms,
-        builder=builder.b if builder else None,
-        builder_fee=builder.f if builder else 0,
-    )
-    try:
-        _check_state(venue, sender.account, order, market)
-        return _execute(venue, order, venue.books[market.coin])
-    except Refused as refusal:
-        if refusal.status is not None:
-            order.status = refusal.status
-            venue.keep_order(order)
-        return {"error": f"{refusal.text} asset={spec.a}"}
-
-
-def _check_state(venue: Venue, account: Account, order: Order, market: Market) -> None:
-    held = account.size(order.coin)
-    reference = venue.mark(order.coin)
-    if not PRICE_BAND[0] * reference <= order.limit_price <= PRICE_BAND[1] * reference:
-        raise Refused("Order price cannot be more than 80% away from the reference price", "oracleRejected")
-    opposes = held > 0 if not order.is_buy else held < 0
-    covers_whole = opposes and (order.size == abs(held) or (order.reduce_only and order.size > abs(held)))
-    if order.reduce_only:
-        if not opposes or (order.size > abs(held) and venue.config.reduce_only_oversize == "reject"):
-            raise Refused("Reduce only order would increase position.", "reduceOnlyRejected")
-        order.remaining = min(order.size, abs(held))
-    if order.size * order.limit_price < MIN_NOTIONAL_USD and not covers_whole:
-        raise Refused("Order must have minimum value of $10.", "minTradeNtlRejected")
-    _check_margin(venue, account, order, market)
-
-
-def _check_margin(venue: Venue, account: Account, order: Order, market: Market) -> None:
-    held = account.size(order.coin)
-    after = held + (order.remaining if order.is_buy else -order.remaining)
-    increase = abs(after) - abs(held) if after * held >= 0 else abs(after)
-    if increase <= 0:
-        return
-    mark = venue.mark(order.coin)
-    leverage = margin.leverage_of(account, market)
-    if leverage.value > market.tier(abs(after) * mark).max_leverage:
-        text = "Order would cause position to exceed margin tier limit at current leverage"
-        raise Refused(text, "perpMaxPositionRejected")
-    needed = margin.initial_margin(account, market, increase, mark)
-    free = margin.available(account, venue.open_orders(account.address), venue.all_marks)
-    if after * held < 0:
-        # A flip first gives back what the closed side held.
-        free += margin.margin_used(account, account.positions[order.coin], mark)
-    if needed > free:
-        raise Refused("Insufficient margin to place order.", "perpMarginRejected")
-
-
-def _execute(venue: Venue, order: Order, book: Book) -> Status:
+def execute(venue: Venue, order: Order, book: Book, twist: Twist) -> Status:
+    """An order that passed the checks: trade what crosses, rest or drop what is left. Raises Refused."""
     if order.tif == "Alo" and book.crosses(order.is_buy, order.limit_price):
         bid, ask = (number(price) if price else "" for price in (book.best(is_bid=True), book.best(is_bid=False)))
         text = f"Post only order would have immediately matched, bbo was {bid}@{ask}."
@@ -145,6 +33,8 @@ def _execute(venue: Venue, order: Order, book: Book) -> Status:
     matches = _without_self_trades(venue, order, book)
     if order.tif == "Ioc" and not matches:
         raise Refused("Order could not immediately match against any resting orders.", "iocCancelRejected")
+    if order.tif == "Ioc" and twist.share is not None:
+        matches = book.match(order.is_buy, order.limit_price, _share(book, matches, twist.share))
     asked = order.remaining
     trades = [_trade(venue, order, match, book) for match in matches]
     taken = sum((match.size for match in matches), ZERO)
@@ -155,11 +45,29 @@ def _execute(venue: Venue, order: Order, book: Book) -> Status:
         order.status = "open"
         book.resting[order.oid] = order
     venue.keep_order(order)
+    _publish(venue, order, trades, matches, book)
+    return _status(order, matches, taken)
+
+
+def take(venue: Venue, order: Order, book: Book, liquidation: Liquidation) -> Decimal:
+    """Trade for the venue itself, up to the order's limit; the order leaves no record. Returns the size traded."""
+    matches = book.match(order.is_buy, order.limit_price, order.remaining)
+    trades = [_trade(venue, order, match, book, liquidation) for match in matches]
+    _publish(venue, order, trades, matches, book)
+    return sum((match.size for match in matches), ZERO)
+
+
+def _publish(venue: Venue, order: Order, trades: list[Trade], matches: list[Match], book: Book) -> None:
     if trades:
         venue.print_trades(order.coin, trades)
         _shrink_reduce_only(venue, {order.user, *(match.resting.user for match in matches if match.resting)}, book)
     venue.events.append(BookMoved(order.coin))
-    return _status(order, matches, taken)
+
+
+def _share(book: Book, matches: list[Match], share: Decimal) -> Decimal:
+    """That share of what would trade, in lots and at least one."""
+    size = sum((match.size for match in matches), ZERO)
+    return max(book.market.lot, book.market.round_size(size * share))
 
 
 def _without_self_trades(venue: Venue, order: Order, book: Book) -> list[Match]:
@@ -173,8 +81,8 @@ def _without_self_trades(venue: Venue, order: Order, book: Book) -> list[Match]:
             cancel(venue, resting, "selfTradeCanceled")
 
 
-def _trade(venue: Venue, order: Order, match: Match, book: Book) -> Trade:
-    trade = settle(venue, order, match, crossed=True)
+def _trade(venue: Venue, order: Order, match: Match, book: Book, liquidation: Liquidation | None = None) -> Trade:
+    trade = settle(venue, order, match, crossed=True, liquidation=liquidation)
     if match.resting is None:
         book.take(match.price, match.size)
     else:
@@ -197,11 +105,13 @@ def _status(order: Order, matches: list[Match], taken: Decimal) -> Status:
 
 
 def cancel(venue: Venue, order: Order, status: str = "canceled") -> None:
-    """Take a resting order off the book; its record keeps the remainder."""
+    """Take a resting order off the book; its record keeps the remainder. Without a status its user asked for it."""
     del venue.books[order.coin].resting[order.oid]
     order.status, order.status_time_ms = status, venue.market_ms()
     venue.changed(order)
     venue.events.append(BookMoved(order.coin))
+    if status != "canceled":
+        venue.events.append(NonUserCancel(order.user, order.coin, order.oid))
 
 
 def _shrink_reduce_only(venue: Venue, users: set[str], book: Book) -> None:

@@ -4,7 +4,7 @@ Money is in USD, sizes in coin and signed (long positive), times in ms UTC.
 """
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -25,13 +25,13 @@ class Position(BaseModel):
 
     `entry_notional_usd` is the signed sum of size x price of what is still open, kept exactly: the average entry price
     is derived from it and never booked. `isolated_usd` is the cash side of an isolated position (the wire's `rawUsd`).
+    The funding counters are what was paid: positive is a cost.
     """
 
     coin: str
     size: Decimal = ZERO
     entry_notional_usd: Decimal = ZERO
     isolated_usd: Decimal = ZERO
-    funding_all_time_usd: Decimal = ZERO
     funding_since_open_usd: Decimal = ZERO
     funding_since_change_usd: Decimal = ZERO
 
@@ -91,10 +91,22 @@ class Account(BaseModel):
     volume_usd: Decimal = ZERO
     requests_used: int = 0
     ledger: list[LedgerEntry] = Field(default_factory=list)
+    funding_all_time_usd: dict[str, Decimal] = Field(default_factory=dict)
+    """Paid per coin; positive is a cost."""
+    backstop_usd: Decimal = ZERO
+    """What the backstop liquidator left (negative: took) when it took positions over."""
+    partly_liquidated_ms: int = 0
+    """Market time of the last liquidation of a share of a large position."""
 
     def size(self, coin: str) -> Decimal:
         position = self.positions.get(coin)
         return position.size if position else ZERO
+
+    def count_funding(self, position: Position, paid_usd: Decimal) -> None:
+        position.funding_since_open_usd += paid_usd
+        position.funding_since_change_usd += paid_usd
+        before_usd = self.funding_all_time_usd.get(position.coin, ZERO)
+        self.funding_all_time_usd[position.coin] = before_usd + paid_usd
 
 
 class Order(BaseModel):
@@ -121,10 +133,20 @@ class Order(BaseModel):
     """Wall time from which `orderStatus` knows it."""
     builder: str | None = None
     builder_fee: int = 0
+    hidden_until_ms: int = 0
+    """Wall time until which a fault hides it, and its fills, from questions."""
 
     @property
     def is_open(self) -> bool:
         return self.status == "open"
+
+
+class Liquidation(BaseModel):
+    """On the fills of both sides of a liquidation; `user` is who was liquidated."""
+
+    user: str
+    mark_price: Decimal
+    method: Literal["market", "backstop"]
 
 
 class Fill(BaseModel):
@@ -146,6 +168,28 @@ class Fill(BaseModel):
     fee_usd: Decimal
     cloid: str | None = None
     builder_fee_usd: Decimal | None = None
+    hidden_until_ms: int = 0
+    liquidation: Liquidation | None = None
+
+
+class FundingPayment(BaseModel):
+    """One position's payment of one hour. `usd` is what was received (negative: paid), `size` is signed."""
+
+    user: str
+    coin: str
+    time_ms: int
+    hash: str
+    usd: Decimal
+    size: Decimal
+    rate: Decimal
+
+
+class FundingRate(BaseModel):
+    """What a coin cost in the hour that ended."""
+
+    coin: str
+    rate: Decimal
+    time_ms: int
 
 
 class Trade(BaseModel):

@@ -5,7 +5,7 @@ and the order of keys in the JSON do not change the recovered signer, while a tr
 `canonical()` gives that form.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, Strict, StringConstraints, TypeAdapter
 
@@ -204,6 +204,10 @@ Action = Annotated[
     | ApproveBuilderFeeAction,
     Field(discriminator="type"),
 ]
+
+ACTION_TYPES: tuple[str, ...] = tuple(
+    get_args(action.model_fields["type"].annotation)[0] for action in get_args(get_args(Action)[0])
+)
 
 Hex256 = Annotated[str, StringConstraints(strict=True, pattern=r"^0x[0-9a-fA-F]{1,64}$")]
 

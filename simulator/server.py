@@ -14,21 +14,28 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from simulator import funding
 from simulator.candles import Candles
 from simulator.config import SimulatorConfig
 from simulator.control import Control
-from simulator.faults import Faults
+from simulator.control_faults import FaultControl
+from simulator.events import Traded
 from simulator.http import Endpoints
 from simulator.info import Info
+from simulator.liquidation import liquidate
 from simulator.log import RequestLog
 from simulator.markets import BY_COIN
 from simulator.matching import move_price
+from simulator.outage import Outage
 from simulator.prices import Clock, PriceSource
 from simulator.store import ClockState, Store
 from simulator.streams import Streams
-from simulator.venue import Traded, Venue
+from simulator.striking import Faults
+from simulator.venue import Venue
 
 __all__ = ["Simulator", "SimulatorConfig", "serve"]
+
+TICK_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +45,8 @@ class Simulator:
 
     def __init__(self, config: SimulatorConfig) -> None:
         self.config = config
-        self.faults = Faults()
+        self.faults = Faults(config.fault_seed)
+        self.outage = Outage()
         self.venue: Venue
         self.clock: Clock
         self.streams: Streams
@@ -74,13 +82,15 @@ class Simulator:
         if self._store is not None:
             self._store.load(self.venue)
             self.venue.drain()
+        funding.begin(self.venue)
         self._open_prices()
         opened.callback(self.commit)
         self._fund()
-        control = Control(self.venue, self.clock, self.faults, self.streams, self.request_log, self.commit)
+        control = Control(self.venue, self.clock, self.streams, self.request_log, self.commit)
         await self._listen(endpoints, control, opened)
         opened.push_async_callback(self.streams.close)
         _run(self.streams.tick(), "streams", opened)
+        _run(self._tick(), "clockwork", opened)
         if self._source is not None:
             opened.push_async_callback(self._source.close)
             _run(self._follow(self._source), "prices", opened)
@@ -113,7 +123,7 @@ class Simulator:
         self.commit()
 
     async def _listen(self, endpoints: Endpoints, control: Control, opened: contextlib.AsyncExitStack) -> None:
-        public = web.Application(client_max_size=2**20)
+        public = web.Application(client_max_size=2**20, middlewares=[self.outage.gateway])
         public.add_routes(
             [
                 web.post("/exchange", endpoints.exchange),
@@ -122,12 +132,19 @@ class Simulator:
             ]
         )
         private = web.Application()
-        private.add_routes(control.routes())
+        private.add_routes(control.routes() + FaultControl(self.faults, self.streams, self.outage).routes())
         host = self.config.host
-        port = await _bind(public, host, self.config.port, opened)
+        port = await _bind(public, host, self.config.port, opened, self.outage)
+        opened.callback(self.outage.end)
         control_port = await _bind(private, host, self.config.control_port, opened)
         self.url, self.ws_url = f"http://{host}:{port}", f"ws://{host}:{port}/ws"
         self.control_url = f"http://{host}:{control_port}"
+
+    async def _tick(self) -> None:
+        """Funding falls due, and a liquidation goes on, also while no price and no request comes."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.commit()
 
     async def _follow(self, source: PriceSource) -> None:
         async for point in source.stream():
@@ -135,11 +152,17 @@ class Simulator:
 
     def _print(self, coin: str, price: Decimal) -> None:
         if coin in BY_COIN:
+            funding.pay_due(self.venue)
             move_price(self.venue, coin, price)
             self.commit()
 
     def commit(self) -> None:
-        """Keep and publish what changed since the last commit. Before it returns, the change is in the file."""
+        """Keep and publish what changed since the last commit, and what follows from it by the venue's rules.
+
+        Before it returns, the change is in the file.
+        """
+        funding.pay_due(self.venue)
+        liquidate(self.venue)
         changes, events = self.venue.drain()
         if self._store is not None:
             self._store.save(self.venue, changes, self._clock_state())
@@ -159,12 +182,20 @@ class Simulator:
         await self.stop()
 
 
-async def _bind(app: web.Application, host: str, port: int, opened: contextlib.AsyncExitStack) -> int:
+async def _bind(
+    app: web.Application, host: str, port: int, opened: contextlib.AsyncExitStack, outage: Outage | None = None
+) -> int:
+    """Serve an application; connections to it pass the outage, if one is given. Returns the port."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
     await runner.setup()
     opened.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, host, port).start()
-    bound: int = runner.addresses[0][1]
+    assert runner.server is not None
+    if outage is not None:
+        outage.guard(runner.server)
+    accept = outage.accept if outage is not None else runner.server
+    listening = await asyncio.get_running_loop().create_server(accept, host, port, backlog=128)
+    opened.callback(listening.close)
+    bound: int = listening.sockets[0].getsockname()[1]
     return bound
 
 

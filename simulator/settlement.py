@@ -3,10 +3,11 @@
 from decimal import ROUND_DOWN, ROUND_FLOOR, Decimal
 
 from simulator.book import Match
-from simulator.margin import initial_margin, leverage_of
+from simulator.events import Filled
+from simulator.margin import initial_margin, is_cross, leverage_of
 from simulator.markets import BY_COIN
-from simulator.records import ZERO, Account, Fill, Order, Position, Trade
-from simulator.venue import Filled, Venue
+from simulator.records import ZERO, Account, Fill, Liquidation, Order, Position, Trade
+from simulator.venue import Venue
 from simulator.wire import MICRO_USD, made_address
 
 MAKER = made_address("market maker")
@@ -15,16 +16,16 @@ BUILDER_FEE_UNIT = Decimal("0.00001")
 """A builder fee of 1 is a tenth of a basis point."""
 
 
-def settle(venue: Venue, order: Order, match: Match, *, crossed: bool) -> Trade:
+def settle(venue: Venue, order: Order, match: Match, *, crossed: bool, liquidation: Liquidation | None = None) -> Trade:
     """Trade a part of `order`. `crossed` says whether it took (True) or gave (False) liquidity.
 
     The resting order of the match, if any, is settled as well. Returns the print.
     """
     tid, time_ms = venue.next_tid(), venue.market_ms()
-    _fill(venue, order, match, tid, time_ms, crossed=crossed)
+    _fill(venue, order, match, tid, time_ms, crossed=crossed, liquidation=liquidation)
     other = MAKER if crossed else TAKER
     if crossed and match.resting is not None:
-        _fill(venue, match.resting, match, tid, time_ms, crossed=False)
+        _fill(venue, match.resting, match, tid, time_ms, crossed=False, liquidation=liquidation)
         other = match.resting.user
     aggressor_buys = order.is_buy == crossed
     return Trade(
@@ -40,12 +41,29 @@ def settle(venue: Venue, order: Order, match: Match, *, crossed: bool) -> Trade:
     )
 
 
-def _fill(venue: Venue, order: Order, match: Match, tid: int, time_ms: int, *, crossed: bool) -> None:
+def hand_over(venue: Venue, order: Order, price: Decimal, liquidation: Liquidation) -> None:
+    """Trade all of `order` with the backstop liquidator: off the book, without a print and without a fee."""
+    match = Match(price, order.remaining, None)
+    _fill(venue, order, match, venue.next_tid(), venue.market_ms(), crossed=True, liquidation=liquidation)
+
+
+def _fill(
+    venue: Venue,
+    order: Order,
+    match: Match,
+    tid: int,
+    time_ms: int,
+    *,
+    crossed: bool,
+    liquidation: Liquidation | None,
+) -> None:
     account = venue.accounts[order.user]
     start = account.size(order.coin)
     signed = match.size if order.is_buy else -match.size
     notional = match.size * match.price
-    fee, builder_fee = _fees(venue, order, notional, crossed=crossed)
+    is_handed_over = liquidation is not None and liquidation.method == "backstop"
+    fee, builder_fee = (ZERO, ZERO) if is_handed_over else _fees(venue, order, notional, crossed=crossed)
+    kind = "Cross" if is_cross(account, order.coin) else "Isolated"
     closed_pnl = trade_position(account, order.coin, signed, match.price)
     account.cross_usd -= fee
     account.volume_usd += notional
@@ -61,7 +79,7 @@ def _fill(venue: Venue, order: Order, match: Match, tid: int, time_ms: int, *, c
         is_buy=order.is_buy,
         time_ms=time_ms,
         start_position=start,
-        direction=_direction(start, signed),
+        direction=f"Liquidated {kind} {_side(start)}" if is_handed_over else _direction(start, signed),
         closed_pnl_usd=closed_pnl,
         hash=order.hash,
         oid=order.oid,
@@ -69,6 +87,8 @@ def _fill(venue: Venue, order: Order, match: Match, tid: int, time_ms: int, *, c
         fee_usd=fee,
         cloid=order.cloid,
         builder_fee_usd=builder_fee or None,
+        hidden_until_ms=order.hidden_until_ms,
+        liquidation=liquidation,
     )
     venue.fills_of[order.user].append(fill)
     venue.changes.fills.append(fill)
@@ -98,6 +118,9 @@ def trade_position(account: Account, coin: str, size: Decimal, price: Decimal) -
     closed_pnl = _close(account, position, closing, price) if closing else ZERO
     if opening:
         _open(account, position, opening, price)
+    position.funding_since_change_usd = ZERO
+    if held * position.size < 0:
+        position.funding_since_open_usd = ZERO
     if position.size == 0:
         del account.positions[coin]
     return closed_pnl
@@ -134,5 +157,8 @@ def _direction(start: Decimal, signed: Decimal) -> str:
         return "Long > Short"
     if start < 0 < end:
         return "Short > Long"
-    side = "Long" if start > 0 or (start == 0 and signed > 0) else "Short"
-    return f"{'Open' if start * signed >= 0 else 'Close'} {side}"
+    return f"{'Open' if start * signed >= 0 else 'Close'} {_side(start or signed)}"
+
+
+def _side(size: Decimal) -> str:
+    return "Long" if size > 0 else "Short"

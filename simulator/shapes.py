@@ -3,17 +3,14 @@
 from decimal import Decimal
 from typing import Any
 
-from simulator import margin
 from simulator.book import Level
-from simulator.margin import Summary, leverage_of
-from simulator.markets import BY_COIN, MARKETS, Market
-from simulator.records import ZERO, Account, Fill, Order, Position, Trade
+from simulator.events import Liquidated
+from simulator.markets import MARKETS, Market
+from simulator.records import ZERO, Fill, FundingPayment, Order, Trade
 from simulator.venue import Venue
 from simulator.wire import number
 
 Json = dict[str, Any]
-FUNDING_RATE = "0.0000125"
-"""The venue's default hourly rate; funding itself is not charged here."""
 BOOK_LEVELS = 20
 IMPACT_USD = Decimal(20_000)
 
@@ -55,7 +52,43 @@ def fill(record: Fill) -> Json:
         shape["cloid"] = record.cloid
     if record.builder_fee_usd is not None:
         shape["builderFee"] = number(record.builder_fee_usd)
+    if record.liquidation is not None:
+        shape["liquidation"] = {
+            "liquidatedUser": record.liquidation.user,
+            "markPx": number(record.liquidation.mark_price),
+            "method": record.liquidation.method,
+        }
     return shape | {"feeToken": "USDC", "twapId": None}
+
+
+def user_funding(payment: FundingPayment) -> Json:
+    """As `userFunding` answers it; `usdc` positive was received."""
+    delta = {"type": "funding"} | _payment(payment) | {"nSamples": None}
+    return {"time": payment.time_ms, "hash": payment.hash, "delta": delta}
+
+
+def streamed_funding(payment: FundingPayment) -> Json:
+    """As the WebSocket sends it."""
+    return {"time": payment.time_ms} | _payment(payment)
+
+
+def _payment(payment: FundingPayment) -> Json:
+    return {
+        "coin": payment.coin,
+        "usdc": number(payment.usd),
+        "szi": number(payment.size),
+        "fundingRate": number(payment.rate),
+    }
+
+
+def liquidation(event: Liquidated) -> Json:
+    return {
+        "lid": event.lid,
+        "liquidator": event.liquidator,
+        "liquidated_user": event.user,
+        "liquidated_ntl_pos": number(event.notional_usd),
+        "liquidated_account_value": number(event.account_value_usd),
+    }
 
 
 def basic_order(order: Order) -> Json:
@@ -144,7 +177,7 @@ def asset_context(venue: Venue, market: Market) -> Json:
     impact = [_impact_price(venue, market, is_bid) for is_bid in (True, False)] if live else [None]
     held = sum((abs(account.size(coin)) for account in venue.accounts.values()), ZERO)
     return {
-        "funding": FUNDING_RATE if live else "0.0",
+        "funding": number(venue.next_rate(coin)) if live else "0.0",
         "openInterest": number(held),
         "prevDayPx": number(market.reference_price),
         "dayNtlVlm": number(volume * mark),
@@ -159,82 +192,3 @@ def asset_context(venue: Venue, market: Market) -> Json:
 
 def asset_contexts(venue: Venue) -> list[Json]:
     return [asset_context(venue, market) for market in MARKETS]
-
-
-def _summary(found: Summary) -> Json:
-    return {
-        "accountValue": number(found.account_value),
-        "totalNtlPos": number(found.notional),
-        "totalRawUsd": number(found.raw_usd),
-        "totalMarginUsed": number(found.margin_used),
-    }
-
-
-def leverage(account: Account, market: Market) -> Json:
-    setting = leverage_of(account, market)
-    shape: Json = {"type": "cross" if setting.is_cross else "isolated", "value": setting.value}
-    if setting.is_cross:
-        return shape
-    held = account.positions.get(market.coin)
-    return shape | {"rawUsd": number(held.isolated_usd if held else ZERO)}
-
-
-def position(account: Account, held: Position, marks: margin.Marks) -> Json:
-    market, mark = BY_COIN[held.coin], marks[held.coin]
-    unrealized = held.unrealized_usd(mark)
-    entry = held.entry_notional_usd / held.size
-    invested = abs(held.entry_notional_usd) / leverage_of(account, market).value
-    liquidation = margin.liquidation_price(account, held, marks)
-    return {
-        "coin": held.coin,
-        "szi": number(held.size),
-        "leverage": leverage(account, market),
-        "entryPx": number(entry.quantize(Decimal(1).scaleb(-market.price_decimals))),
-        "positionValue": number(abs(held.size) * mark),
-        "unrealizedPnl": number(unrealized),
-        "returnOnEquity": number((unrealized / invested).quantize(Decimal("1e-10"))),
-        "liquidationPx": None if liquidation is None else number(liquidation.quantize(Decimal("1e-10"))),
-        "marginUsed": number(margin.margin_used(account, held, mark)),
-        "maxLeverage": market.max_leverage,
-        "cumFunding": {
-            "allTime": number(held.funding_all_time_usd),
-            "sinceOpen": number(held.funding_since_open_usd),
-            "sinceChange": number(held.funding_since_change_usd),
-        },
-    }
-
-
-def clearinghouse_state(venue: Venue, account: Account) -> Json:
-    marks = venue.all_marks
-    held = sorted(account.positions.values(), key=lambda each: BY_COIN[each.coin].asset)
-    return {
-        "marginSummary": _summary(margin.summary(account, marks)),
-        "crossMarginSummary": _summary(margin.cross_summary(account, marks)),
-        "crossMaintenanceMarginUsed": number(margin.cross_maintenance(account, marks)),
-        "withdrawable": number(margin.withdrawable(account, venue.open_orders(account.address), marks)),
-        "assetPositions": [{"type": "oneWay", "position": position(account, each, marks)} for each in held],
-        "time": venue.market_ms(),
-    }
-
-
-def spot_state(account: Account) -> Json:
-    balance = {"coin": "USDC", "token": 0, "total": number(account.spot_usd), "hold": "0.0", "entryNtl": "0.0"}
-    return {"balances": [balance] if account.spot_usd else []}
-
-
-def active_asset_data(venue: Venue, account: Account, market: Market) -> Json:
-    """Leverage setting and room of one coin, also while flat; the pairs are buy, sell."""
-    mark, setting = venue.mark(market.coin), leverage_of(account, market)
-    free = max(ZERO, margin.available(account, venue.open_orders(account.address), venue.all_marks))
-    held = account.positions.get(market.coin)
-    back = 2 * margin.margin_used(account, held, mark) if held else ZERO
-    size = held.size if held else ZERO
-    room = [free + (back if size < 0 else ZERO), free + (back if size > 0 else ZERO)]
-    return {
-        "user": account.address,
-        "coin": market.coin,
-        "leverage": leverage(account, market),
-        "maxTradeSzs": [number(market.round_size(usd * setting.value / mark)) for usd in room],
-        "availableToTrade": [number(usd) for usd in room],
-        "markPx": number(mark),
-    }

@@ -1,7 +1,8 @@
 """The venue's state in a SQLite file, written before an answer leaves, so what was acknowledged survives kill -9.
 
 One transaction per request holds only the records it changed. WAL without fsync: a killed process loses nothing, a
-machine that loses power may lose the last moments.
+machine that loses power may lose the last moments. A file of an older version gets the tables it lacks; records get
+the fields they lack as they are read.
 """
 
 import sqlite3
@@ -10,7 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
-from simulator.records import Account, Fill, Order
+from simulator.records import Account, Fill, FundingPayment, FundingRate, Order
 from simulator.venue import Changes, Venue
 
 _SCHEMA = """
@@ -19,6 +20,9 @@ CREATE TABLE IF NOT EXISTS orders (oid INTEGER PRIMARY KEY, record TEXT NOT NULL
 CREATE TABLE IF NOT EXISTS fills (tid INTEGER, oid INTEGER, record TEXT NOT NULL, PRIMARY KEY (tid, oid));
 CREATE TABLE IF NOT EXISTS nonces (signer TEXT, nonce INTEGER, PRIMARY KEY (signer, nonce)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS prices (coin TEXT PRIMARY KEY, mid TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS fundings (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS rates (id INTEGER PRIMARY KEY, record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS funded_hour (one INTEGER PRIMARY KEY, hour_ms INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY, position_s REAL, start_ms INTEGER, paused INTEGER);
 """
 FILE_NAME = "simulator.db"
@@ -75,12 +79,25 @@ class Store:
         for (record,) in self._db.execute("SELECT record FROM fills ORDER BY tid, oid"):
             fill = Fill.model_validate_json(record)
             venue.fills_of[fill.user].append(fill)
+            # A liquidation has an oid but no order.
+            venue.last_oid = max(venue.last_oid, fill.oid)
+        self._load_funding(venue)
         for (signer,) in self._db.execute("SELECT DISTINCT signer FROM nonces").fetchall():
             rows = self._db.execute("SELECT nonce FROM nonces WHERE signer = ?", (signer,))
             venue.nonces.restore(signer, (int(nonce) for (nonce,) in rows))
         for coin, mid in self._db.execute("SELECT coin, mid FROM prices"):
             if coin in venue.books:
                 venue.books[coin].move(Decimal(mid))
+
+    def _load_funding(self, venue: Venue) -> None:
+        for (record,) in self._db.execute("SELECT record FROM fundings ORDER BY id"):
+            payment = FundingPayment.model_validate_json(record)
+            venue.fundings_of[payment.user].append(payment)
+        for (record,) in self._db.execute("SELECT record FROM rates ORDER BY id"):
+            rate = FundingRate.model_validate_json(record)
+            venue.rates_of[rate.coin].append(rate)
+        row = self._db.execute("SELECT hour_ms FROM funded_hour").fetchone()
+        venue.funded_hour_ms = int(row[0]) if row else None
 
     def save(self, venue: Venue, changes: Changes, clock: ClockState) -> None:
         """All of `changes` or nothing."""
@@ -114,6 +131,10 @@ class Store:
             "INSERT OR REPLACE INTO prices VALUES (?, ?)",
             [(coin, str(venue.books[coin].mid)) for coin in changes.prices],
         )
+        self._many("INSERT INTO fundings (record) VALUES (?)", [(each.model_dump_json(),) for each in changes.fundings])
+        self._many("INSERT INTO rates (record) VALUES (?)", [(each.model_dump_json(),) for each in changes.rates])
+        if changes.funded_hour:
+            self._db.execute("INSERT OR REPLACE INTO funded_hour VALUES (1, ?)", (venue.funded_hour_ms,))
 
     def _many(self, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
         listed = list(rows)

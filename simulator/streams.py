@@ -4,14 +4,28 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from simulator import shapes
+from simulator import stream_frames
+from simulator.connection import Connection
+from simulator.events import Event, Traded
 from simulator.info import Info
 from simulator.query import BadRequest
-from simulator.records import Fill, Order, Trade
+from simulator.stream_faults import (
+    GARBAGE,
+    Disorder,
+    Duplicate,
+    Garbage,
+    Kick,
+    OutOfOrder,
+    Replay,
+    SilentClose,
+    Stall,
+    StreamFault,
+)
 from simulator.subscriptions import (
     COALESCED,
     InvalidSubscription,
@@ -22,56 +36,18 @@ from simulator.subscriptions import (
     parse,
     snapshot,
 )
-from simulator.venue import BookMoved, Event, Filled, OrderChanged, Traded
 from simulator.wire import dumps
 
 USERS_MAX = 10
-QUEUED_MAX = 50_000
-"""Frames a reader may be behind before it is cut off."""
 
 MOVED_BY_ANY_PRICE = {"allMids", "clearinghouseState", "webData3"}
 
-Act = Callable[[object, "Connection"], Awaitable[dict[str, Any]]]
+Act = Callable[[object, Connection], Awaitable[dict[str, Any]]]
 """Applies the payload of a posted action; returns the venue's answer."""
 
 
 class Dropped(Exception):
     """A fault: the connection dies here, without an answer."""
-
-
-class Connection:
-    """One client. Frames leave in order through one writer task; one that was sent none for a while is closed."""
-
-    def __init__(self, socket: web.WebSocketResponse, idle_close_s: float, transport: asyncio.Transport | None) -> None:
-        self.socket = socket
-        self.transport = transport
-        self.subscriptions: dict[Key, Subscription] = {}
-        self._idle_close_s = idle_close_s
-        self._outbox: asyncio.Queue[bytes] = asyncio.Queue(QUEUED_MAX)
-
-    def send(self, message: bytes) -> None:
-        try:
-            self._outbox.put_nowait(message)
-        except asyncio.QueueFull:
-            self.kill()
-
-    def kill(self) -> None:
-        """Cut the connection without a close frame."""
-        if self.transport is not None:
-            self.transport.abort()
-
-    async def write(self) -> None:
-        """Runs until the connection ends or has been quiet for too long."""
-        while True:
-            try:
-                message = await asyncio.wait_for(self._outbox.get(), self._idle_close_s)
-            except TimeoutError:
-                await self.socket.close(message=b"Inactive")
-                return
-            try:
-                await self.socket.send_str(message.decode())
-            except ConnectionResetError:
-                return
 
 
 class Streams:
@@ -85,6 +61,7 @@ class Streams:
         self._act = act
         self._by_key: dict[Key, set[Connection]] = defaultdict(set)
         self._stale: set[Key] = set()
+        self._disorder = Disorder()
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Handler of GET /ws."""
@@ -113,8 +90,11 @@ class Streams:
             del self._by_key[key]
 
     async def close(self) -> None:
-        """Say goodbye to every client."""
-        await asyncio.gather(*(connection.socket.close() for connection in self.connections))
+        """Say goodbye to every client, except to those that are not read any more."""
+        for connection in list(self.connections):
+            if connection.is_silent:
+                connection.kill()
+        await asyncio.gather(*(each.socket.close() for each in self.connections if not each.is_silent))
 
     def kick(self) -> int:
         """Cut every connection at once; returns how many."""
@@ -122,6 +102,32 @@ class Streams:
         for connection in kicked:
             connection.kill()
         return len(kicked)
+
+    def strike(self, fault: StreamFault) -> int:
+        """Do what the fault says; returns how many connections are open."""
+        if isinstance(fault, Duplicate):
+            self._disorder.duplicates += fault.count
+        elif isinstance(fault, OutOfOrder):
+            self._disorder.swaps += fault.count
+        open_now = list(self.connections)
+        for connection in open_now:
+            match fault:
+                case Kick():
+                    connection.kill()
+                case Stall(seconds=seconds):
+                    connection.stall(seconds)
+                case SilentClose():
+                    connection.go_silent()
+                case Garbage(count=count):
+                    connection.send(GARBAGE, times=count)
+                case Replay():
+                    self._replay(connection)
+        return len(open_now)
+
+    def _replay(self, connection: Connection) -> None:
+        for key in connection.subscriptions:
+            if key[0] == "trades":
+                connection.send(dumps(snapshot(self.info, key)))
 
     async def _take(self, connection: Connection, text: str) -> bool:
         """One message of a client; False ends the connection."""
@@ -203,27 +209,28 @@ class Streams:
     def publish(self, events: Iterable[Event]) -> None:
         """Send what happened to whoever subscribed; states are only marked, `tick` sends them."""
         for event in events:
-            match event:
-                case Traded(coin, trades):
-                    self._send(("trades", coin), _trades_frame, trades)
-                    self._mark_stale(coin=coin)
-                case BookMoved(coin):
-                    self._send(("bbo", coin), snapshot, self.info, ("bbo", coin))
-                    self._mark_stale(coin=coin)
-                case Filled(user, fill):
-                    self._send(("userFills", user), _user_fills_frame, fill)
-                    self._send(("userEvents", user), _user_event_frame, fill)
-                    self._mark_stale(user=user)
-                case OrderChanged(order):
-                    self._send(("orderUpdates", order.user), _order_update_frame, order)
-                    self._mark_stale(user=order.user)
+            if isinstance(event, Traded):
+                self._send_trades(event)
+            for key, build in stream_frames.of(event, self.info):
+                self._send(key, build)
+            self._mark_stale(**stream_frames.touched_by(event))
 
-    def _send(self, key: Key, build: Callable[..., object], *arguments: object) -> None:
+    def _send_trades(self, traded: Traded) -> None:
+        key = ("trades", traded.coin)
+
+        def to_readers(encoded: bytes) -> None:
+            for connection in self._by_key.get(key, ()):
+                connection.send(encoded)
+
+        if key in self._by_key:
+            self._disorder.pass_on(traded.coin, dumps(stream_frames.trades(traded)), to_readers)
+
+    def _send(self, key: Key, build: Callable[[], object]) -> None:
         """Encode once for all readers, and not at all without any."""
         readers = self._by_key.get(key)
         if not readers:
             return
-        message = build(*arguments)
+        message = build()
         if message is not None:
             encoded = dumps(message)
             for connection in readers:
@@ -242,20 +249,4 @@ class Streams:
             await asyncio.sleep(self._interval_s)
             stale, self._stale = self._stale, set()
             for key in stale:
-                self._send(key, snapshot, self.info, key)
-
-
-def _trades_frame(trades: tuple[Trade, ...]) -> object:
-    return frame("trades", [shapes.trade(trade) for trade in trades])
-
-
-def _user_fills_frame(fill: Fill) -> object:
-    return frame("userFills", {"user": fill.user, "fills": [shapes.fill(fill)]})
-
-
-def _user_event_frame(fill: Fill) -> object:
-    return frame("user", {"fills": [shapes.fill(fill)]})
-
-
-def _order_update_frame(order: Order) -> object:
-    return frame("orderUpdates", [shapes.order_update(order)])
+                self._send(key, partial(snapshot, self.info, key))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from simulator import shapes
+from simulator import account_shapes, shapes
 from simulator.candles import INTERVALS
 from simulator.info import Info
 from simulator.markets import BY_COIN
@@ -20,6 +20,7 @@ from simulator.wire import Address
 Key = tuple[str, ...]
 Json = dict[str, Any]
 SNAPSHOT_FILLS = 100
+SNAPSHOT_FUNDINGS = 100
 
 
 class InvalidSubscription(Exception):
@@ -163,13 +164,15 @@ def _candle(info: Info, key: Key) -> Json | None:
 
 
 def _user_fills(info: Info, key: Key) -> Json:
-    fills = info.venue.fills_of.get(key[1], [])[-SNAPSHOT_FILLS:]
+    fills = info.venue.known_fills(key[1])[-SNAPSHOT_FILLS:]
     shown = [shapes.fill(fill) for fill in reversed(fills)]
     return frame("userFills", {"isSnapshot": True, "user": key[1], "fills": shown})
 
 
 def _user_fundings(info: Info, key: Key) -> Json:
-    return frame("userFundings", {"isSnapshot": True, "user": key[1], "fundings": []})
+    paid = info.venue.fundings_of.get(key[1], [])[-SNAPSHOT_FUNDINGS:]
+    shown = [shapes.streamed_funding(payment) for payment in reversed(paid)]
+    return frame("userFundings", {"isSnapshot": True, "user": key[1], "fundings": shown})
 
 
 def _movements(info: Info, key: Key) -> Json:
@@ -179,7 +182,7 @@ def _movements(info: Info, key: Key) -> Json:
 
 
 def _state(venue: Venue, user: str) -> Json:
-    return shapes.clearinghouse_state(venue, venue.account(user))
+    return account_shapes.clearinghouse_state(venue, venue.account(user))
 
 
 def _clearinghouse(info: Info, key: Key) -> Json:

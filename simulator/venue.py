@@ -11,45 +11,19 @@ from decimal import Decimal
 
 from simulator.book import Book, mid_of, open_orders
 from simulator.config import SimulatorConfig
+from simulator.events import Event, OrderChanged, Traded
+from simulator.funding_rates import HOUR_MS
 from simulator.markets import BY_COIN, MARKETS
 from simulator.nonces import Nonces
-from simulator.records import ZERO, Account, Fill, LedgerEntry, Order, Trade
+from simulator.records import ZERO, Account, Fill, FundingPayment, FundingRate, LedgerEntry, Order, Trade
 from simulator.wire import digest, made_address, number
 
 ORDERS_KEPT = 2000
 """How many of an account's newest orders `orderStatus` and `historicalOrders` still know."""
 TRADES_KEPT = 30
+RATES_KEPT = 500
 TIDS_PER_MS = 500
 FIRST_OID = 59_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Traded:
-    """Prints of one coin, in order."""
-
-    coin: str
-    trades: tuple[Trade, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class BookMoved:
-    coin: str
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    user: str
-    fill: Fill
-
-
-@dataclass(frozen=True, slots=True)
-class OrderChanged:
-    """A copy of the order as it stood."""
-
-    order: Order
-
-
-Event = Traded | BookMoved | Filled | OrderChanged
 
 
 @dataclass(slots=True)
@@ -62,9 +36,9 @@ class Changes:
     nonces: list[tuple[str, int, int | None]] = field(default_factory=list)
     """(signer, nonce used, nonce that fell out)."""
     prices: set[str] = field(default_factory=set)
-
-    def __bool__(self) -> bool:
-        return bool(self.accounts or self.orders or self.fills or self.nonces or self.prices)
+    fundings: list[FundingPayment] = field(default_factory=list)
+    rates: list[FundingRate] = field(default_factory=list)
+    funded_hour: bool = False
 
 
 class Venue:
@@ -82,6 +56,10 @@ class Venue:
         self.oid_by_cloid: dict[tuple[str, str], int] = {}
         """Newest order of that cloid: one may be used again, also while another of the same is open."""
         self.fills_of: dict[str, list[Fill]] = defaultdict(list)
+        self.fundings_of: dict[str, list[FundingPayment]] = defaultdict(list)
+        self.rates_of: dict[str, deque[FundingRate]] = defaultdict(lambda: deque(maxlen=RATES_KEPT))
+        self.funded_hour_ms: int | None = None
+        """The last full hour of market time whose funding was paid."""
         self.tape: dict[str, deque[Trade]] = {market.coin: deque(maxlen=TRADES_KEPT) for market in MARKETS}
         self.marks: dict[str, Decimal] = {}
         """Mark price where it was set apart from the book."""
@@ -106,9 +84,13 @@ class Venue:
 
     def market_ms(self) -> int:
         """The one time base of everything the market says: trades, fills, books, candles and orders."""
-        if self.config.market_time == "simulated" and self._simulated_ms is not None:
+        if self.time_is_simulated and self._simulated_ms is not None:
             return self._simulated_ms()
         return self.wall_ms()
+
+    @property
+    def time_is_simulated(self) -> bool:
+        return self.config.market_time == "simulated"
 
     def next_tid(self) -> int:
         """Strictly rising, also across restarts without being stored: wall time leaves room for 500 trades a ms."""
@@ -124,6 +106,10 @@ class Venue:
 
     def oracle(self, coin: str) -> Decimal:
         return self.oracles.get(coin, self.books[coin].mid)
+
+    def next_rate(self, coin: str) -> Decimal:
+        """Funding that the coming full hour will cost."""
+        return self.config.funding.rate(coin, (self.market_ms() // HOUR_MS + 1) * HOUR_MS)
 
     def mid(self, coin: str) -> Decimal:
         book = self.books[coin]
@@ -183,6 +169,15 @@ class Venue:
         self.changes.orders.add(order.oid)
         self.events.append(OrderChanged(order.model_copy()))
 
+    def keep_funding(self, payment: FundingPayment) -> None:
+        self.fundings_of[payment.user].append(payment)
+        self.changes.fundings.append(payment)
+        self.changes.accounts.add(payment.user)
+
+    def keep_rate(self, rate: FundingRate) -> None:
+        self.rates_of[rate.coin].append(rate)
+        self.changes.rates.append(rate)
+
     def print_trades(self, coin: str, trades: list[Trade]) -> None:
         self.tape[coin].extend(trades)
         self.day_volume[coin] += sum((trade.size for trade in trades), ZERO)
@@ -196,6 +191,11 @@ class Venue:
             return None
         kept = self.orders_of[user]
         return order if order.is_open or order.oid >= kept[0] else None
+
+    def known_fills(self, user: str) -> list[Fill]:
+        """The account's fills that no fault hides now, oldest first."""
+        now = self.wall_ms()
+        return [fill for fill in self.fills_of.get(user, ()) if fill.hidden_until_ms <= now]
 
     def drain(self) -> tuple[Changes, list[Event]]:
         """Hand over what changed since the last call."""

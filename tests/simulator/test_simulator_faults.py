@@ -31,7 +31,7 @@ async def test_order_is_executed_and_its_reply_is_lost(client: Any) -> None:
         await client.post(body)
     assert str(await client.size()) == "0.1"
     (entry,) = await client.seen("requests", type="order")
-    assert (entry["verdict"], entry["signer"]) == ("reply dropped", client.address)
+    assert (entry["verdict"], entry["signer"]) == ("ok, reply dropped", client.address)
     duplicate = {"status": "err", "response": f"Invalid nonce: duplicate nonce {body['nonce']}"}
     assert await client.act({"type": "noop"}, nonce=body["nonce"]) == duplicate
 

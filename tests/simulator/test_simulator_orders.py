@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from simulator.config import Depth, SimulatorConfig
-from simulator.matching import Sender, place
+from simulator.placing import Sender, place
 from simulator.requests import OrderSpec
 from simulator.venue import Venue
 

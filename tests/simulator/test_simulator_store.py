@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
@@ -14,7 +15,8 @@ import aiohttp
 import pytest
 
 from simulator.server import Simulator, SimulatorConfig
-from simulator.store import StateInUse
+from simulator.store import FILE_NAME, StateInUse
+from tests.simulator.conftest import Client
 
 PROGRAM = """
 import sys
@@ -77,6 +79,7 @@ async def everything(client: Any) -> Any:
         "historicalOrders",
         "userFills",
         "userNonFundingLedgerUpdates",
+        "userFunding",
         "userRateLimit",
         "subAccounts",
     )
@@ -103,6 +106,12 @@ async def test_state_survives_kill_9(client: Any, process: Process) -> None:
     await client.order(True, "1", "3500", cloid="0x" + "ab" * 16)
     oid = (await client.order(True, "0.5", "3400", tif="Gtc"))["resting"]["oid"]
     await client.control("sub_account", master=client.address, name="hedge")
+    await client.control("funding", coin="ETH", rate="0.0001")
+    await client.act({"type": "updateLeverage", "asset": 2, "isCross": False, "leverage": 5})
+    await client.order(True, "1", "150", asset=2)
+    await client.control("price", coin="SOL", mark="100")
+    await client.control("price", coin="SOL", mark=None)
+    assert await client.size("SOL") == 0
     before = await everything(client)
     tid = (await client.info("recentTrades", coin="ETH"))[0]["tid"]
     assert await process.end(signal.SIGKILL) == -signal.SIGKILL
@@ -120,6 +129,48 @@ async def test_state_survives_kill_9(client: Any, process: Process) -> None:
     later = (await client.order(True, "0.1", "3500"))["filled"]["oid"]
     assert later > oid
     client.sim.url, client.sim.control_url = original_urls
+
+
+async def test_file_of_the_first_version_goes_on(client: Any, tmp_path: Path) -> None:
+    """Written before there was funding, liquidation or a fault that hides."""
+    await client.order(True, "1", "3500", cloid="0x" + "ab" * 16)
+    venue = client.sim.venue
+    db = sqlite3.connect(tmp_path / FILE_NAME)
+    db.executescript(
+        """
+        CREATE TABLE accounts (address TEXT PRIMARY KEY, record TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TABLE orders (oid INTEGER PRIMARY KEY, record TEXT NOT NULL);
+        CREATE TABLE fills (tid INTEGER, oid INTEGER, record TEXT NOT NULL, PRIMARY KEY (tid, oid));
+        CREATE TABLE nonces (signer TEXT, nonce INTEGER, PRIMARY KEY (signer, nonce)) WITHOUT ROWID;
+        CREATE TABLE prices (coin TEXT PRIMARY KEY, mid TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TABLE clock (one INTEGER PRIMARY KEY, position_s REAL, start_ms INTEGER, paused INTEGER);
+        """
+    )
+    account = venue.accounts[client.address].model_dump(mode="json")
+    for name in ("funding_all_time_usd", "backstop_usd", "partly_liquidated_ms"):
+        del account[name]
+    account["positions"]["ETH"]["funding_all_time_usd"] = "0"
+    (order,) = (each.model_dump(mode="json", exclude={"hidden_until_ms"}) for each in venue.orders.values())
+    (fill,) = (
+        each.model_dump(mode="json", exclude={"hidden_until_ms", "liquidation"})
+        for each in venue.fills_of[client.address]
+    )
+    db.execute("INSERT INTO accounts VALUES (?, ?)", (client.address, json.dumps(account)))
+    db.execute("INSERT INTO orders VALUES (?, ?)", (order["oid"], json.dumps(order)))
+    db.execute("INSERT INTO fills VALUES (?, ?, ?)", (fill["tid"], fill["oid"], json.dumps(fill)))
+    db.commit()
+    db.close()
+    before = await client.state(), await client.info("userFills", user=client.address)
+    for _ in range(2):
+        async with Simulator(SimulatorConfig(state_dir=tmp_path)) as sim:
+            again = Client(sim, client.http, client.key)
+            after = await again.state(), await again.info("userFills", user=client.address)
+            assert {**after[0], "time": 0} == {**before[0], "time": 0} and after[1] == before[1]
+            assert (await again.info("orderStatus", user=client.address, oid=order["oid"]))["status"] == "order"
+            paid = await again.control("funding", coin="ETH", rate="0.001")
+            assert paid[0]["usd"] == "-3.45"
+            before = await again.state(), await again.info("userFills", user=client.address)
+    assert len(sim.venue.fundings_of[client.address]) == 2
 
 
 async def test_nothing_acknowledged_is_lost_when_killed_under_fire(client: Any, process: Process) -> None:

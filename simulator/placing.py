@@ -1,0 +1,127 @@
+"""Placing an order: the checks in the venue's order and words, then matching. Trigger orders are refused."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from simulator import margin
+from simulator.markets import MARKETS, Market
+from simulator.matching import Refused, Status, execute
+from simulator.records import Account, Order
+from simulator.requests import Builder, OrderSpec
+from simulator.twist import NO_TWIST, Twist
+from simulator.venue import Venue
+
+MIN_NOTIONAL_USD = Decimal(10)
+PRICE_BAND = (Decimal("0.2"), Decimal(5))
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who acts: the account moved, who signed for it and with which nonce; `hash` names the action.
+
+    `twist` is what a fault does to the action's orders.
+    """
+
+    account: Account
+    signer: str
+    nonce: int
+    hash: str
+    twist: Twist = NO_TWIST
+
+
+def market_of(asset: int) -> Market:
+    """Raises Refused for an asset id that is not in the universe; spot ids are not simulated."""
+    if asset >= len(MARKETS):
+        raise Refused("Order has invalid asset.")
+    return MARKETS[asset]
+
+
+def check_static(spec: OrderSpec) -> None:
+    """What is wrong whatever the state: leaves no record, and answers a whole batch at once."""
+    market = market_of(spec.a)
+    if market.delisted:
+        raise Refused("Trading is halted.")
+    if spec.t.trigger is not None:
+        raise Refused("Trigger orders are not simulated.")
+    if spec.s == 0:
+        raise Refused("Order has zero size.")
+    if not market.on_lot(spec.s):
+        raise Refused("Order has invalid size.")
+    if spec.p == 0 or not market.on_tick(spec.p):
+        raise Refused("Price must be divisible by tick size.")
+
+
+def place(venue: Venue, sender: Sender, spec: OrderSpec, builder: Builder | None = None) -> Status:
+    """One order that passed `check_static`; returns its status object."""
+    market = market_of(spec.a)
+    now = venue.market_ms()
+    limit = spec.t.limit
+    assert limit is not None
+    order = Order(
+        oid=venue.next_oid(),
+        user=sender.account.address,
+        coin=market.coin,
+        asset=spec.a,
+        is_buy=spec.b,
+        limit_price=spec.p,
+        size=spec.s,
+        remaining=spec.s,
+        tif=limit.tif,
+        reduce_only=spec.r,
+        cloid=spec.c,
+        time_ms=now,
+        status="open",
+        status_time_ms=now,
+        signer=sender.signer,
+        nonce=sender.nonce,
+        hash=sender.hash,
+        visible_at_ms=venue.wall_ms() + venue.config.visibility_lag_ms,
+        builder=builder.b if builder else None,
+        builder_fee=builder.f if builder else 0,
+        hidden_until_ms=sender.twist.hidden_until_ms(venue.wall_ms()),
+    )
+    try:
+        _check_state(venue, sender, order, market)
+        return execute(venue, order, venue.books[market.coin], sender.twist)
+    except Refused as refusal:
+        if refusal.status is not None:
+            order.status = refusal.status
+            venue.keep_order(order)
+        return {"error": f"{refusal.text} asset={spec.a}"}
+
+
+def _check_state(venue: Venue, sender: Sender, order: Order, market: Market) -> None:
+    account, held = sender.account, sender.account.size(order.coin)
+    reference = venue.mark(order.coin)
+    if not PRICE_BAND[0] * reference <= order.limit_price <= PRICE_BAND[1] * reference:
+        raise Refused("Order price cannot be more than 80% away from the reference price", "oracleRejected")
+    opposes = held > 0 if not order.is_buy else held < 0
+    covers_whole = opposes and (order.size == abs(held) or (order.reduce_only and order.size > abs(held)))
+    if order.reduce_only:
+        oversize = sender.twist.oversize or venue.config.reduce_only_oversize
+        if not opposes or (order.size > abs(held) and oversize == "reject"):
+            raise Refused("Reduce only order would increase position.", "reduceOnlyRejected")
+        order.remaining = min(order.size, abs(held))
+    if order.size * order.limit_price < MIN_NOTIONAL_USD and not covers_whole:
+        raise Refused("Order must have minimum value of $10.", "minTradeNtlRejected")
+    _check_margin(venue, account, order, market)
+
+
+def _check_margin(venue: Venue, account: Account, order: Order, market: Market) -> None:
+    held = account.size(order.coin)
+    after = held + (order.remaining if order.is_buy else -order.remaining)
+    increase = abs(after) - abs(held) if after * held >= 0 else abs(after)
+    if increase <= 0:
+        return
+    mark = venue.mark(order.coin)
+    leverage = margin.leverage_of(account, market)
+    if leverage.value > market.tier(abs(after) * mark).max_leverage:
+        text = "Order would cause position to exceed margin tier limit at current leverage"
+        raise Refused(text, "perpMaxPositionRejected")
+    needed = margin.initial_margin(account, market, increase, mark)
+    free = margin.available(account, venue.open_orders(account.address), venue.all_marks)
+    if after * held < 0:
+        # A flip first gives back what the closed side held.
+        free += margin.margin_used(account, account.positions[order.coin], mark)
+    if needed > free:
+        raise Refused("Insufficient margin to place order.", "perpMarginRejected")
