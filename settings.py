@@ -1,7 +1,7 @@
 """Where this installation lives and whom it trades for: read once from HYPERTRADER_* variables.
 
 The private key is not a setting: `exchange.network.load_key` reads it where it is used, so it can't be printed with
-the rest.
+the rest. Nor are the payload keys (`encryption.load_keys`) and the webhook (`activities.notifying.notify_url`).
 """
 
 import os
@@ -33,6 +33,10 @@ class Settings(BaseModel):
     account: str | None = None
     """Address whose positions are traded; the key's own address when not given."""
     private_key_file: Path | None = None
+    payload_key_file: Path | None = None
+    """Holds the keys that seal what Temporal keeps, one a line; nothing is sealed without."""
+    allow_plain_payloads: str = ""
+    """Must be exactly `yes` for mainnet without payload keys."""
     journal_url: str | None = None
     nonce_slot: int | None = Field(default=None, ge=0)
     """Fixed slot of this process; one is taken in the state folder when not given."""

@@ -19,21 +19,26 @@ from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 
 from activities.messages import FEED_QUEUE, TRADES_QUEUE
+from activities.notifying import NOTIFY_VARIABLE
 from cli import temporal_server
+from cli.codec import PORT as CODEC_PORT
 from cli.lock import StackLock
 from cli.ports import HOST, Ports
 from cli.processes import Child, Ready
 from cli.venue import ControlApi
+from connection import connect
+from encryption import KEYS_VARIABLE, load_keys
 from exchange.network import KEY_VARIABLE
 from settings import Network, Settings
 
 log = logging.getLogger("hypertrader.stack")
 
 READY_TIMEOUT_S = 60.0
+SECRETS = {KEY_VARIABLE: ("worker",), NOTIFY_VARIABLE: ("worker",), KEYS_VARIABLE: ("worker", "feed")}
+"""Variables that only those children are given who need them."""
 
 
 class Stack:
@@ -94,12 +99,7 @@ class Stack:
         self._lock.release()
 
     async def _start_all(self) -> None:
-        self._client = await Client.connect(
-            self.settings.temporal_address,
-            namespace=self.settings.temporal_namespace,
-            data_converter=pydantic_data_converter,
-            lazy=True,
-        )
+        self._client = await connect(self.settings, lazy=True)
         await self._start_temporal()
         if self.settings.network is Network.PAPER:
             await self._start_simulator()
@@ -112,6 +112,9 @@ class Stack:
 
     async def _start_temporal(self) -> None:
         argv = temporal_server.command(self.ports, self.settings.state_dir / "temporal.db")
+        if load_keys(self.settings):
+            # Asked by the Web UI's page in the browser: it says so itself when `hypertrader codec` doesn't run.
+            argv += ["--ui-codec-endpoint", f"http://{HOST}:{CODEC_PORT}"]
         await self._start_child("temporal", argv, lambda: temporal_server.answers(self.client))
 
     async def _start_simulator(self) -> None:
@@ -145,17 +148,14 @@ class Stack:
         return any(identity.startswith(f"{pid}@") for identity in await pollers(self.client, queue))
 
     def _env_of(self, name: str) -> dict[str, str]:
-        """What a child reads its settings from: ours, and none from around us. The key is for the worker alone."""
-        around = {
-            variable: value
-            for variable, value in os.environ.items()
-            if not _is_a_setting(variable) and (variable != KEY_VARIABLE or name == "worker")
-        }
+        """What a child reads its settings from: ours, and none from around us. Secrets are for those who need them."""
+        around = {variable: value for variable, value in os.environ.items() if not _is_a_setting(variable)}
         own = {
             f"HYPERTRADER_{field.upper()}": str(value)
             for field, value in self.settings.model_dump(mode="json", exclude_none=True).items()
         }
-        return around | own | self._extra_env
+        given = around | own | self._extra_env
+        return {variable: value for variable, value in given.items() if name in SECRETS.get(variable, (name,))}
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -29,7 +29,7 @@ def test_the_file_fits_the_compose_schema() -> None:
     assert found.returncode == 0, found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("service", OURS)
+@pytest.mark.parametrize("service", [*OURS, "codec"])
 def test_its_commands_are_those_the_stack_starts_as_processes(compose: dict[str, Any], service: str) -> None:
     command = compose["services"][service]["command"]
     assert command[0] == service
@@ -56,8 +56,16 @@ def test_the_health_check_is_a_command_that_exists(compose: dict[str, Any], serv
     assert "--only" in shown.stdout
 
 
-def test_no_secret_is_written_in_it_and_nothing_but_the_web_ui_is_published(compose: dict[str, Any]) -> None:
-    assert set(compose["secrets"]) == {"postgres_password", "pgpass", "private_key"}
+def test_each_key_is_for_those_alone_who_need_it(compose: dict[str, Any]) -> None:
+    holders = {name: set(service.get("secrets", [])) for name, service in compose["services"].items()}
+    assert {name for name, secrets in holders.items() if "private_key" in secrets} == {"worker"}
+    assert {name for name, secrets in holders.items() if "payload_key" in secrets} == {"worker", "feed", "codec"}
+
+
+def test_no_secret_is_written_in_it_and_only_the_web_ui_and_its_codec_are_published(
+    compose: dict[str, Any],
+) -> None:
+    assert set(compose["secrets"]) == {"postgres_password", "pgpass", "private_key", "payload_key"}
     assert all(list(secret) == ["file"] for secret in compose["secrets"].values())
     published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert published == {"temporal-ui": ["127.0.0.1:8233:8080"]}
+    assert published == {"temporal-ui": ["127.0.0.1:8233:8080"], "codec": ["127.0.0.1:8234:8234"]}
