@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection
 
 from feed.tasks import until_one_ends
 from feed.trades import Trade, trades_of
+from feed.witness import OUTAGE_MIN_S
 
 PING = '{"method":"ping"}'
 
@@ -26,11 +27,13 @@ class Timing:
     """How a stream paces itself. The exchange closes sockets it has sent nothing for 60 s, and allows 30 new ones a
     minute and 2,000 messages a minute."""
 
-    ping_interval_s: float = 15.0
-    stale_after_s: float = 20.0
+    ping_interval_s: float = 1.0
+    deaf_after_s: float = OUTAGE_MIN_S
+    """A ping without an answer for so long, though the connection lives: frames of that time may be lost."""
+    stale_after_s: float = 6.0
     """Not even a pong for so long: the connection is dead."""
     quiet_coin_s: float = 60.0
-    """No trade of a coin for so long: its subscription is asked for again, which brings back one that was lost."""
+    """No trade of a coin for so long: it is subscribed anew, which brings back what was lost of it."""
     confirm_timeout_s: float = 5.0
     open_timeout_s: float = 10.0
     backoff_first_s: float = 0.25
@@ -49,23 +52,29 @@ class Connection:
         timing: Timing,
         wanted: Callable[[], Collection[str]],
         trusted: set[str],
+        on_alive: Callable[[], None],
         on_trades: Callable[[list[Trade]], None],
         on_refused: Callable[[str], None],
     ) -> None:
         """`wanted` are the coins to have now, `trusted` those the exchange is known to list; a coin it confirms is
-        added to them. `on_refused` gets a coin whose subscription it calls invalid."""
+        added to them. `on_alive` is called with each message; `on_refused` gets a coin whose subscription the exchange
+        calls invalid."""
         self._socket = socket
         self._timing = timing
         self._wanted = wanted
         self._trusted = trusted
+        self._on_alive = on_alive
         self._on_trades = on_trades
         self._on_refused = on_refused
         self._asked: set[str] = set()
         self.confirmed: set[str] = set()
         self.suspect: str | None = None
         """The unproven coin that was asked for last and has no answer yet."""
-        self.stale = False
+        self.silent_at: float | None = None
+        """Since when nothing came, if that is why it ends."""
         self.last_message_at = time.monotonic()
+        self._pinged_at: float | None = None
+        """The first ping that nothing came after."""
         self._heard_at: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._answered = asyncio.Event()
@@ -85,7 +94,14 @@ class Connection:
 
     async def _read(self) -> None:
         async for frame in self._socket:
-            self.last_message_at = time.monotonic()
+            now = time.monotonic()
+            if self._pinged_at is not None and now - self._pinged_at >= self._timing.deaf_after_s:
+                # A new connection brings the last trades again, this one might never.
+                self.silent_at = self.last_message_at
+                _log.warning("No answer to a ping for %.1f s: connecting anew", now - self._pinged_at)
+                return
+            self.last_message_at, self._pinged_at = now, None
+            self._on_alive()
             self._alive.set()
             self._take(frame, time.time_ns())
 
@@ -111,7 +127,6 @@ class Connection:
     def _take_error(self, text: str) -> None:
         kind, _, rest = text.partition(":")
         if kind == "Already subscribed":
-            # The answer to asking again after a coin's long silence: it is only quiet.
             self._confirm(json.loads(rest)["coin"])
         elif kind.startswith("Invalid subscription"):
             coin = json.loads(text.removeprefix("Invalid subscription").lstrip(" :"))["coin"]
@@ -140,11 +155,12 @@ class Connection:
             now = time.monotonic()
             silent_at = self.last_message_at + timing.stale_after_s
             if now >= silent_at:
-                self.stale = True
+                self.silent_at = self.last_message_at
                 _log.warning("No message for %.1f s, not even a pong: connecting anew", now - self.last_message_at)
                 return
             if now >= pinged_at + timing.ping_interval_s:
                 pinged_at = now
+                self._pinged_at = self._pinged_at or now
                 await self._socket.send(PING)
                 await self._ask_for_quiet_coins(now)
             await asyncio.sleep(min(pinged_at + timing.ping_interval_s, silent_at) - now)
@@ -153,6 +169,7 @@ class Connection:
         for coin in self._asked & set(self._wanted()):
             if now - self._heard_at[coin] >= self._timing.quiet_coin_s:
                 self._heard_at[coin] = now
+                await self._send("unsubscribe", coin)
                 await self._send("subscribe", coin)
 
     async def _keep_subscribed(self) -> None:

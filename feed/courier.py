@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from opentelemetry import trace
@@ -92,25 +92,28 @@ class Courier:
         signal = _tracer.start_span("feed.signal", context=set_span_in_context(price), kind=SpanKind.PRODUCER)
         try:
             ticks = tuple(Tick(price=trade.price, time_ms=trade.time_ms) for trade in batch)
-            await self._until_delivered(UnitsMoved(ticks=ticks, tid=last.tid, traceparent=traceparent_of(signal)))
+            moved = UnitsMoved(ticks=ticks, tid=last.tid, traceparent=traceparent_of(signal))
+            await until_delivered(lambda: self._deliver(moved), self._log)
         finally:
             signal.end()
             price.end()
 
-    async def _until_delivered(self, moved: UnitsMoved) -> None:
-        began_at, failures = time.monotonic(), 0
-        while True:
-            try:
-                await self._deliver(moved)
-            except Undelivered as error:
-                failures += 1
-                if failures in (1, 10) or failures % 100 == 0:
-                    self._log.warning("Signal not delivered (%s): sending it again", error)
-                await asyncio.sleep(backoff_s(failures))
-            else:
-                if failures:
-                    self._log.info("Signal delivered after %d failures, %.1f s", failures, time.monotonic() - began_at)
-                return
+
+async def until_delivered(deliver: Callable[[], Awaitable[None]], log: Log = _logger) -> None:
+    """Call it until it does not raise Undelivered."""
+    began_at, failures = time.monotonic(), 0
+    while True:
+        try:
+            await deliver()
+        except Undelivered as error:
+            failures += 1
+            if failures in (1, 10) or failures % 100 == 0:
+                log.warning("Signal not delivered (%s): sending it again", error)
+            await asyncio.sleep(backoff_s(failures))
+        else:
+            if failures:
+                log.info("Signal delivered after %d failures, %.1f s", failures, time.monotonic() - began_at)
+            return
 
 
 def backoff_s(failures: int) -> float:

@@ -9,13 +9,16 @@ from typing import NoReturn
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.messages import Tracking, TrackRequest, UnitsMoved
+from activities.messages import Outage, Tracking, TrackRequest, UnitsMoved
 from feed.courier import Courier, Undelivered, backoff_s
+from feed.gaps import Gap, Gaps
+from feed.late import Recent
 from feed.stream import PriceStream
 from feed.subscription import Subscription
 from feed.tasks import until_one_ends
 from feed.tracker import UnitTracker
 from feed.trades import Trade
+from feed.witness import Owed
 
 CHECK_INTERVAL_S = 30.0
 RPC_TIMEOUT = timedelta(seconds=5)
@@ -46,16 +49,31 @@ class Since:
 
 class Following:
     def __init__(
-        self, client: Client, stream: PriceStream, request: TrackRequest, *, check_interval_s: float = CHECK_INTERVAL_S
+        self,
+        client: Client,
+        stream: PriceStream,
+        request: TrackRequest,
+        *,
+        owed: Owed,
+        seen_ms: int = 0,
+        check_interval_s: float = CHECK_INTERVAL_S,
     ) -> None:
+        """`owed` is what the trade is to be told of outages. Up to `seen_ms` somebody followed it, and told all: the
+        `seen_ms` of an earlier attempt, 0 for none."""
         self._workflow = client.get_workflow_handle(request.workflow_id)
         self._stream = stream
         self._coin = request.coin
         self._check_interval_s = check_interval_s
         self._log = logging.LoggerAdapter(_logger, {"coin": request.coin, "workflow_id": request.workflow_id})
         self._courier = Courier(request.workflow_id, self._signal, self._log)
+        self._gaps = Gaps(stream.info_url, lambda: stream.heard(request.coin), self._log)
+        self._owed = owed
         self._tracker: UnitTracker | None = None
         self._last: Trade | None = None
+        self._recent = Recent()
+        self._known_ms = seen_ms
+        """No trade up to here is missing."""
+        self._seen_ms = seen_ms
 
     @property
     def line(self) -> int | None:
@@ -66,26 +84,75 @@ class Following:
     def last_tid(self) -> int | None:
         return self._last.tid if self._last else None
 
+    @property
+    def seen_ms(self) -> int:
+        """Up to here, by the exchange's clock, every price was seen and every unit of it has reached the workflow."""
+        if self._courier.idle:
+            self._seen_ms = self._known_ms
+        return self._seen_ms
+
     async def run(self) -> NoReturn:
         """Until cancelled. Raises WorkflowGone, and FeedError when the stream has no more trades for the coin."""
         async with self._stream.trades(self._coin) as trades:
             view = await self._ask()
             self._tracker = UnitTracker(view.grid, view.line, self._log)
             self._log.info("Following from line %d of %s", view.line, _words(view))
-            await until_one_ends(self._observe(trades, Since(view)), self._courier.run(), self._check())
-        raise AssertionError("none of the three returns")
+            self._known_ms = max(self._known_ms, view.since_ms)
+            await until_one_ends(
+                self._observe(trades, Since(view)),
+                self._courier.run(),
+                self._check(),
+                self._owed.tell(self._tell, self._log),
+            )
+        raise AssertionError("none of them returns")
 
     async def all_delivered(self) -> None:
         """Until what completed so far has reached the workflow."""
         await self._courier.all_delivered()
+        await self._owed.all_told()
 
     async def _observe(self, trades: Subscription, since: Since) -> None:
-        assert self._tracker is not None
+        may_be_after_gap = True
         async for trade in trades:
+            may_be_after_gap |= trade.after_gap
+            # A workflow at 0 has no past.
+            if may_be_after_gap and trade.time_ms > self._known_ms > 0:
+                await self._fill(Gap(self._known_ms, trade))
+            may_be_after_gap = False
             if since.is_news(trade):
-                self._last = trade
-                if self._tracker.observe(trade.price) is not None:
-                    self._courier.take(trade)
+                self._see_in_order(trade)
+            self._known_ms = max(self._known_ms, trade.time_ms)
+
+    async def _fill(self, gap: Gap) -> None:
+        prices = await self._gaps.prices(gap)
+        before = self._courier.carried
+        for price in prices:
+            self._see(price)
+        self._log.info(
+            "Prices of %.1f s were not heard: %d read from candles completed units %d times",
+            (gap.first.time_ms - gap.after_ms) / 1000,
+            len(prices),
+            self._courier.carried - before,
+        )
+
+    def _see_in_order(self, trade: Trade) -> None:
+        assert self._tracker is not None
+        if self._last is None or trade.time_ms >= self._last.time_ms:
+            self._see(trade)
+            return
+        mending = self._recent.mending(trade, self._tracker.grid)
+        if mending is None:
+            self._log.warning("A trade at %s came too late to be counted, of %d ms", trade.price, trade.time_ms)
+            return
+        for each in mending:
+            self._see(each)
+
+    def _see(self, trade: Trade) -> None:
+        assert self._tracker is not None
+        self._last = trade
+        self._recent.add(trade, self._tracker.line)
+        if self._tracker.observe(trade.price) is not None:
+            self._courier.take(trade)
 
     async def _check(self) -> None:
         """Every now and then, see whether the workflow still counts as we do; its count is the one that holds."""
@@ -109,6 +176,7 @@ class Following:
             self._tracker.line,
         )
         self._tracker.grid, self._tracker.line = view.grid, view.line
+        self._recent.clear()
         last = self._last
         if last is not None and Since(view).is_news(last) and self._tracker.observe(last.price) is not None:
             self._courier.take(last)
@@ -132,8 +200,14 @@ class Following:
             await asyncio.sleep(backoff_s(failures))
 
     async def _signal(self, moved: UnitsMoved) -> None:
+        await self._send("units_moved", moved)
+
+    async def _tell(self, outage: Outage) -> None:
+        await self._send("was_away", outage)
+
+    async def _send(self, signal: str, message: UnitsMoved | Outage) -> None:
         try:
-            await self._workflow.signal("units_moved", moved, rpc_timeout=RPC_TIMEOUT)
+            await self._workflow.signal(signal, message, rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 raise WorkflowGone(str(error)) from error

@@ -13,6 +13,7 @@ import logging
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
@@ -27,6 +28,7 @@ from feed.listing import Listing
 from feed.subscription import FeedError, Subscription, UnknownCoin
 from feed.tasks import end
 from feed.trades import Tape, Trade
+from feed.witness import Absence, now_ms
 
 FRAME_BYTES_MAX = 2**24
 STRIKES = 3
@@ -58,9 +60,19 @@ class Health:
 
 
 class PriceStream:
-    def __init__(self, ws_url: str, *, info_url: str | None = None, timing: Timing | None = None) -> None:
-        """With `info_url`, coins are looked up in the exchange's listing before they are asked for on the socket."""
+    def __init__(
+        self,
+        ws_url: str,
+        *,
+        info_url: str | None = None,
+        timing: Timing | None = None,
+        absence: Absence | None = None,
+    ) -> None:
+        """With `info_url`, coins are looked up in the exchange's listing before they are asked for on the socket.
+        `absence` hears when no prices come and when they do again."""
         self._ws_url = ws_url
+        self.info_url = info_url
+        self._absence = absence or Absence("exchange", lambda _: None)
         self._timing = timing or Timing()
         self._listing = Listing(info_url) if info_url else None
         self._followers: dict[str, list[Subscription]] = {}
@@ -90,6 +102,11 @@ class PriceStream:
         """The coin's trades, each once, for one consumer: the recent ones first, then as they come. Entering it raises
         UnknownCoin for one the exchange does not list."""
         return Subscription(coin, self._follow, self._leave)
+
+    def heard(self, coin: str) -> Sequence[Trade]:
+        """The coin's trades that are remembered, oldest first, those no consumer has taken yet too."""
+        tape = self._tapes.get(coin)
+        return tape.recent if tape else ()
 
     @property
     def health(self) -> Health:
@@ -156,9 +173,11 @@ class PriceStream:
         while True:
             while not self._wanted():
                 self._state = StreamState.IDLE
+                self._absence.forget()
                 self._demand.clear()
                 await self._demand.wait()
             self._state = StreamState.CONNECTING
+            self._absence.gone(now_ms())
             opened_at = time.monotonic()
             ending = await self._converse()
             if not self._wanted():
@@ -193,7 +212,9 @@ class PriceStream:
 
     async def _serve(self, socket: ClientConnection) -> str:
         self._connections += 1
-        connection = Connection(socket, self._timing, self._wanted, self._trusted, self._take, self._refused)
+        connection = Connection(
+            socket, self._timing, self._wanted, self._trusted, self._absence.back, self._take, self._refused
+        )
         self._connection = connection
         self._state = StreamState.LIVE
         _log.info("Price stream connected", extra={"url": self._ws_url, "coins": ",".join(sorted(self._wanted()))})
@@ -201,11 +222,14 @@ class PriceStream:
             await connection.serve()
         finally:
             self._judge(connection)
-        return "no messages" if connection.stale else "closed by the exchange"
+        return "closed by the exchange" if connection.silent_at is None else "no messages"
 
     def _judge(self, connection: Connection) -> None:
         """What a connection's end says of its coins: those it left unanswered must prove themselves, alone."""
-        self._state = StreamState.STALE if connection.stale else StreamState.CONNECTING
+        silent_at = connection.silent_at
+        self._state = StreamState.CONNECTING if silent_at is None else StreamState.STALE
+        silent_s = 0.0 if silent_at is None else time.monotonic() - silent_at
+        self._absence.gone(now_ms() - round(silent_s * 1000))
         for tape in self._tapes.values():
             tape.interrupted()
         for coin in connection.confirmed:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 from typing import Self
 
-from feed.trades import Trade
+from feed.trades import Trade, put_in_order
 
 LONG = 1_000
 TOO_LONG = 100_000
@@ -79,7 +79,7 @@ class Subscription:
         for trade in trades:
             if len(self._path) >= self._long and _between(self._path[-2], self._path[-1], trade):
                 self._path.pop()
-            self._path.append(trade)
+            put_in_order(self._path, trade)
         if len(self._path) > self._too_long:
             self.fail(ConsumerTooSlow(f"{len(self._path)} trades of {self.coin} were not taken"))
         self._news.set()
@@ -92,4 +92,7 @@ class Subscription:
 
 
 def _between(before: Trade, trade: Trade, after: Trade) -> bool:
+    """Whether nobody needs it: what is missing beside a gap is looked for between the two trades that it is between."""
+    if trade.after_gap or after.after_gap or after.time_ms < trade.time_ms:
+        return False
     return before.price <= trade.price <= after.price or before.price >= trade.price >= after.price

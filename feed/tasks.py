@@ -1,8 +1,12 @@
 """Coroutines that live and die together."""
 
 import asyncio
-from collections.abc import Coroutine
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 
 async def until_one_ends(*coroutines: Coroutine[Any, Any, None]) -> None:
@@ -21,3 +25,19 @@ async def end(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running(coroutine: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """It runs beside the block and ends with it. If it fails before, that is logged: the block goes on without it."""
+    task = asyncio.create_task(coroutine)
+    task.add_done_callback(_say_if_failed)
+    try:
+        yield task
+    finally:
+        await end(task)
+
+
+def _say_if_failed(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        _log.critical("%s failed", task.get_coro(), exc_info=error)

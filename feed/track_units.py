@@ -1,12 +1,14 @@
 """The activity that keeps a feed process following a trade's price, for as long as the trade's workflow runs.
 
-It has no state worth keeping: each start asks the workflow where it stands. What Temporal gets as heartbeat details is
-for people only.
+Each start asks the workflow where it stands. Heartbeat details reach Temporal late or not at all, so they are no
+position: they say since when nobody followed, and up to where nothing is missing.
 """
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
+from pydantic import BaseModel, ValidationError
 from temporalio import activity
 from temporalio.activity import ActivityCancellationDetails
 from temporalio.client import Client
@@ -17,6 +19,7 @@ from feed.following import CHECK_INTERVAL_S, Following, WorkflowGone
 from feed.stream import PriceStream
 from feed.subscription import FeedError
 from feed.tasks import end, until_one_ends
+from feed.witness import Owed, Witness, now_ms
 
 HEARTBEAT_INTERVAL_S = 1.0
 LAST_WORDS_S = 3.0
@@ -26,9 +29,12 @@ _log = logging.getLogger(__name__)
 
 
 class FeedActivities:
-    def __init__(self, client: Client, stream: PriceStream, *, check_interval_s: float = CHECK_INTERVAL_S) -> None:
+    def __init__(
+        self, client: Client, stream: PriceStream, witness: Witness, *, check_interval_s: float = CHECK_INTERVAL_S
+    ) -> None:
         self._client = client
         self._stream = stream
+        self._witness = witness
         self._check_interval_s = check_interval_s
         self._following: dict[str, asyncio.Task[None]] = {}
 
@@ -36,8 +42,17 @@ class FeedActivities:
     async def track_units(self, request: TrackRequest) -> None:
         """Signal `units_moved` to the workflow whenever the price completes units. Returns when the workflow is gone;
         fails, to be taken over by another process, when this one stops."""
-        following = Following(self._client, self._stream, request, check_interval_s=self._check_interval_s)
-        work = asyncio.create_task(until_one_ends(following.run(), _heartbeat(following)))
+        previous = _previous_attempt(activity.info().heartbeat_details)
+        owed = self._witness.follows(request.workflow_id, previous.at_ms if previous else None)
+        following = Following(
+            self._client,
+            self._stream,
+            request,
+            owed=owed,
+            seen_ms=previous.seen_ms if previous else 0,
+            check_interval_s=self._check_interval_s,
+        )
+        work = asyncio.create_task(until_one_ends(following.run(), _heartbeat(following, owed)))
         stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
         try:
             await self._supersede(request.workflow_id, work)
@@ -47,12 +62,14 @@ class FeedActivities:
             if not work.cancelled():
                 work.result()
         except WorkflowGone as gone:
+            self._witness.forget(request.workflow_id)
             _log.info("No longer following: %s", gone, extra={"coin": request.coin, "workflow_id": request.workflow_id})
         except FeedError as error:
             raise ApplicationError(str(error), type=type(error).__name__) from error
         except asyncio.CancelledError:
             if _is_for_another_attempt(activity.cancellation_details()):
                 raise _again("this attempt was ended; another follows", "FeedInterrupted") from None
+            self._witness.forget(request.workflow_id)
             raise
         finally:
             await end(work, stopping)
@@ -74,9 +91,31 @@ def _is_for_another_attempt(why: ActivityCancellationDetails | None) -> bool:
     return why is not None and not why.cancel_requested
 
 
-async def _heartbeat(following: Following) -> None:
+class SignOfLife(BaseModel):
+    """Heartbeat details: when it was, by our clock; `line` and `tid` are for people."""
+
+    at_ms: int
+    seen_ms: int
+    line: int | None
+    tid: int | None
+
+
+def _previous_attempt(details: Sequence[object]) -> SignOfLife | None:
+    """The last that Temporal heard of it; None if this is the first."""
+    try:
+        return SignOfLife.model_validate(details[0]) if details else None
+    except ValidationError as error:
+        _log.warning("Heartbeat details of another version are not used: %s", error)
+        return None
+
+
+async def _heartbeat(following: Following, owed: Owed) -> None:
     while True:
-        activity.heartbeat({"line": following.line, "tid": following.last_tid})
+        owed.followed_ms = now_ms()
+        sign = SignOfLife(
+            at_ms=owed.followed_ms, seen_ms=following.seen_ms, line=following.line, tid=following.last_tid
+        )
+        activity.heartbeat(sign)
         await asyncio.sleep(HEARTBEAT_INTERVAL_S)
 
 

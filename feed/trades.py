@@ -1,17 +1,21 @@
 """Trades as the exchange tells them, and the tape that has each of them once.
 
 The exchange replays its last trades on every subscription, with no sign that they are a replay, and its trade numbers
-(`tid`) are not in order: a trade is new when its number was not seen and its time has not gone by.
+(`tid`) are not in order: a trade is new when its number was not seen and its time has not long gone by.
 """
 
 import logging
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 
 TAPE_KEPT = 10_000
 """Trades of a coin that are remembered, 4 MB of them: for those who begin to follow it, and to know a replay."""
+FROM_CANDLES, TOLD_AGAIN = 2**60, 2**61
+"""Numbers from here on are ours: the exchange's have 53 bits. A workflow knows what it was told by its number."""
+LATE_MS_MAX = 5_000
+"""So much later than a newer one a trade may come and still be counted."""
 CLOCK_BACK_AFTER = 200
 """So many unknown trades in a row from the past are no replay (of about 30): the exchange's clock was set back."""
 
@@ -21,7 +25,8 @@ _log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class Trade:
     """A trade between others on the exchange. Price in USD per coin, size in coin (positive), time in ms UTC by the
-    exchange's clock, `received_ns` when its frame came, by ours."""
+    exchange's clock, `received_ns` when its frame came, by ours. One with a `tid` from FROM_CANDLES on is a price that
+    was read from a candle, and has no size."""
 
     coin: str
     price: Decimal
@@ -29,6 +34,8 @@ class Trade:
     time_ms: int
     tid: int
     received_ns: int
+    after_gap: bool = False
+    """There may have been trades just before it that did not reach us."""
 
 
 def trades_of(data: object, received_ns: int) -> list[Trade]:
@@ -68,6 +75,14 @@ def _short(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
+def put_in_order(trades: deque[Trade], trade: Trade) -> None:
+    """By time; after those of the same millisecond."""
+    place = len(trades)
+    while place and trades[place - 1].time_ms > trade.time_ms:
+        place -= 1
+    trades.insert(place, trade)
+
+
 class Tape:
     """One coin's trades, each once and in rising time."""
 
@@ -88,28 +103,36 @@ class Tape:
         self._interrupted = True
 
     def news(self, trades: Sequence[Trade]) -> list[Trade]:
-        """Those of `trades` that are new; they are on the tape afterwards."""
-        if self._interrupted and trades:
-            self._interrupted = False
-            self._say_what_is_missing(trades)
-        return [trade for trade in trades if self._is_new(trade)]
-
-    def _say_what_is_missing(self, replay: Sequence[Trade]) -> None:
-        if self._trades and not any(trade.tid in self._tids for trade in replay):
-            gap = f"{self._trades[-1].time_ms} to {replay[0].time_ms}"
-            _log.warning("Trades may be missing, from %s ms", gap, extra={"coin": self._coin})
+        """Those of `trades` that are new, the first of them with `after_gap` set if it may be; they are on the tape
+        afterwards."""
+        missed = self._interrupted and bool(self._trades) and not any(trade.tid in self._tids for trade in trades)
+        self._interrupted = self._interrupted and not trades
+        news: list[Trade] = []
+        for trade in trades:
+            told = replace(trade, after_gap=True) if missed and not news else trade
+            if self._is_new(told):
+                news.append(told)
+        return news
 
     def _is_new(self, trade: Trade) -> bool:
         if trade.tid in self._tids:
             return False
-        if self._trades and trade.time_ms < self._trades[-1].time_ms and not self._clock_went_back(trade):
-            return False
-        self._from_the_past = 0
-        self._trades.append(trade)
+        late = bool(self._trades) and trade.time_ms < self._trades[-1].time_ms
+        if late and not self._belongs_between(trade):
+            if not self._clock_went_back(trade):
+                return False
+            late = False
+        if not late:
+            self._from_the_past = 0
+        put_in_order(self._trades, trade)
         self._tids.add(trade.tid)
         if len(self._trades) > self._kept:
             self._tids.discard(self._trades.popleft().tid)
         return True
+
+    def _belongs_between(self, trade: Trade) -> bool:
+        """Frames of one moment may change places; what is older than the tape is a replay."""
+        return self._trades[0].time_ms < trade.time_ms and self._trades[-1].time_ms - trade.time_ms <= LATE_MS_MAX
 
     def _clock_went_back(self, trade: Trade) -> bool:
         self._from_the_past += 1

@@ -13,7 +13,9 @@ from connection import TemporalUnreachable, connect
 from feed.endpoints import price_endpoints
 from feed.following import CHECK_INTERVAL_S
 from feed.stream import PriceStream
+from feed.tasks import running
 from feed.track_units import LAST_WORDS_S, FeedActivities
+from feed.witness import Witness
 from settings import Settings
 from telemetry import tracing
 
@@ -38,8 +40,9 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
         client = await _connected(settings, stop)
         if client is None:
             return
-        async with PriceStream(endpoints.ws_url, info_url=endpoints.info_url) as stream:
-            async with feed_worker(client, stream):
+        witness = Witness()
+        async with PriceStream(endpoints.ws_url, info_url=endpoints.info_url, absence=witness.exchange) as stream:
+            async with feed_worker(client, stream, witness), running(witness.watch_temporal(client)):
                 _log.info("Feed ready", extra={"network": settings.network.value, "url": endpoints.ws_url})
                 await stop.wait()
                 _log.info("Feed stopping")
@@ -49,12 +52,14 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
             loop.remove_signal_handler(number)
 
 
-def feed_worker(client: Client, stream: PriceStream, *, check_interval_s: float = CHECK_INTERVAL_S) -> Worker:
+def feed_worker(
+    client: Client, stream: PriceStream, witness: Witness, *, check_interval_s: float = CHECK_INTERVAL_S
+) -> Worker:
     """Serves `track_units` on the queue `feed`, to be entered with `async with`."""
     return Worker(
         client,
         task_queue=FEED_QUEUE,
-        activities=[FeedActivities(client, stream, check_interval_s=check_interval_s).track_units],
+        activities=[FeedActivities(client, stream, witness, check_interval_s=check_interval_s).track_units],
         max_concurrent_activities=TRADES_MAX,
         graceful_shutdown_timeout=timedelta(seconds=LAST_WORDS_S + 1),
         # The SDK holds heartbeats back to 0.8 of their timeout, which leaves a busy machine too little of it.

@@ -24,7 +24,7 @@ async def exchange() -> AsyncIterator[ScriptedExchange]:
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
-    async with Simulator(SimulatorConfig(prices={"ETH": Decimal(3450)})) as running:
+    async with Simulator(SimulatorConfig(prices={"ETH": Decimal(3450)}, market_time="simulated")) as running:
         yield running
 
 

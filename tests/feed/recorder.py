@@ -9,7 +9,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import FEED_QUEUE, Tracking, TrackRequest, UnitsMoved
+    from activities.messages import FEED_QUEUE, Outage, Tracking, TrackRequest, UnitsMoved
 
 RECORDERS_QUEUE = "recorders"
 
@@ -20,6 +20,7 @@ class Recorder:
     def __init__(self, tracking: Tracking) -> None:
         self._tracking = tracking
         self._received: list[UnitsMoved] = []
+        self._outages: list[Outage] = []
         self._stopped = False
         self._restart = False
 
@@ -55,6 +56,14 @@ class Recorder:
     @workflow.query
     def received(self) -> list[UnitsMoved]:
         return self._received
+
+    @workflow.query
+    def outages(self) -> list[Outage]:
+        return self._outages
+
+    @workflow.signal
+    def was_away(self, outage: Outage) -> None:
+        self._outages.append(outage)
 
     @workflow.signal
     def units_moved(self, moved: UnitsMoved) -> None:

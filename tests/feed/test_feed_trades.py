@@ -66,15 +66,14 @@ def test_a_clock_that_was_set_back_is_followed(caplog: pytest.LogCaptureFixture)
     ]
 
 
-@pytest.mark.parametrize(("replay", "missing"), [((4, 5), False), ((5, 6), True), ((7,), True)])
-def test_a_replay_that_does_not_reach_back_is_told(
-    replay: tuple[int, ...], missing: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.parametrize(("replay", "gap"), [((4, 5), None), ((5, 6), 5), ((7,), 7)])
+def test_a_replay_that_does_not_reach_back_is_marked(replay: tuple[int, ...], gap: int | None) -> None:
     tape = Tape("ETH")
     tape.news([trade(tid) for tid in (1, 2, 3, 4)])
     tape.interrupted()
-    tape.news([trade(tid) for tid in replay])
-    assert [f"from 4 to {replay[0]} ms" in message for message in caplog.messages] == [True] * missing
+    news = tape.news([trade(tid) for tid in replay])
+    assert [each.tid for each in news if each.after_gap] == ([gap] if gap else [])
+    assert tape.recent[4:] == tuple(news)
 
 
 def path(long: int, too_long: int = 10**6) -> Subscription:

@@ -18,13 +18,16 @@ import pytest
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.worker import Worker
 
-from activities.messages import Tracking, UnitsMoved
+from activities.messages import Outage, Tracking, UnitsMoved
 from connection import connect
 from feed.stream import PriceStream
+from feed.tasks import running
+from feed.witness import OUTAGE_MIN_S, Witness, now_ms
 from feed.worker import feed_worker, run
 from settings import Settings
 from simulator.matching import move_price
 from simulator.server import Simulator
+from simulator.stream_faults import STREAM_FAULT
 from strategy.units import UnitGrid
 from telemetry import tracing
 from tests.feed.harness import FAST, Cable, ScriptedExchange, until, until_async
@@ -59,6 +62,17 @@ class Trade:
                 return received
             await asyncio.sleep(0.01)
 
+    async def outages(self) -> list[Outage]:
+        outages: list[Outage] = await self.handle.query("outages", result_type=list[Outage])
+        return outages
+
+    async def told_of(self, who: str) -> Outage:
+        """Wait for the first outage it was told of; it is that one."""
+        await until_async(self.outages, 30)
+        first = (await self.outages())[0]
+        assert first.who == who
+        return first
+
     async def pending(self) -> list[Any]:
         """The activities Temporal has open for it."""
         return list((await self.handle.describe()).raw_description.pending_activities)
@@ -88,10 +102,11 @@ async def trade(temporal: Client, recorders: None) -> AsyncIterator[Trade]:
 
 @asynccontextmanager
 async def feed(client: Client, simulator: Simulator, *, check_interval_s: float = 30.0) -> AsyncIterator[PriceStream]:
-    timing = replace(FAST, linger_s=60)
-    async with PriceStream(simulator.ws_url, info_url=f"{simulator.url}/info", timing=timing) as stream:
-        async with feed_worker(client, stream, check_interval_s=check_interval_s):
-            yield stream
+    timing, info_url, witness = replace(FAST, linger_s=60), f"{simulator.url}/info", Witness()
+    async with PriceStream(simulator.ws_url, info_url=info_url, timing=timing, absence=witness.exchange) as stream:
+        async with feed_worker(client, stream, witness, check_interval_s=check_interval_s):
+            async with running(witness.watch_temporal(client)):
+                yield stream
 
 
 @asynccontextmanager
@@ -154,7 +169,7 @@ async def test_trades_up_to_the_workflows_last_are_history(temporal: Client, exc
     exchange.tape["ETH"][3]["time"] = 1001
     start = START.model_copy(update={"line": 1, "since_ms": 1000, "last_tid": exchange.tape["ETH"][0]["tid"]})
     async with followed(temporal, start) as trade:
-        async with PriceStream(exchange.ws_url, timing=FAST) as stream, feed_worker(temporal, stream):
+        async with PriceStream(exchange.ws_url, timing=FAST) as stream, feed_worker(temporal, stream, Witness()):
             await trade.told("3454", "3456", "3458")
 
 
@@ -199,6 +214,7 @@ async def test_no_unit_of_a_long_outage_is_lost(temporal: Client, simulator: Sim
             await following(simulator)
             set_price(simulator, "3452")
             await trade.told("3452")
+            began_ms = now_ms()
             cable.cut()
             set_price(simulator, "3454", "3450", "3456")
             await until(lambda: stream.health.coins == (), 30)
@@ -206,6 +222,8 @@ async def test_no_unit_of_a_long_outage_is_lost(temporal: Client, simulator: Sim
             set_price(simulator, *swings)
             cable.mend()
             await trade.told("3452", "3454", "3450", "3456", *swings, timeout_s=30)
+            outage = await trade.told_of("temporal")
+            assert began_ms - 2_000 <= outage.from_ms <= began_ms + 2_000 and outage.to_ms <= now_ms()
 
 
 async def test_a_feed_ends_with_its_workflow(temporal: Client, simulator: Simulator, trade: Trade) -> None:
@@ -274,10 +292,103 @@ async def test_a_killed_feed_is_taken_over(
         async with AsyncExitStack() as stack:
             first.kill()
             await first.wait()
+            killed_ms = now_ms()
             set_price(simulator, "3456", "3451")
             second = await stack.enter_async_context(feed_process(temporal, simulator, tmp_path / "second.log"))
             await trade.told("3452", "3456", "3451")
             assert second.returncode is None
+            outage = await trade.told_of("feed")
+            # Heartbeats come once a second, and Temporal waits two for the next.
+            assert killed_ms - 5_000 <= outage.from_ms <= killed_ms < outage.to_ms
+
+
+async def test_every_unit_of_an_outage_longer_than_the_replay_is_told_in_order(
+    temporal: Client, simulator: Simulator, trade: Trade
+) -> None:
+    """The exchange is away for minutes; the turns of the price in between are in its candles only."""
+    async with feed(temporal, simulator):
+        await following(simulator)
+        set_price(simulator, "3452")
+        await trade.told("3452")
+        simulator.outage.begin("refuse", None)
+        await until(lambda: not simulator.streams.connections)
+        away_minutes(simulator, 1, "3458", "3461", "3446", "3451")
+        away_minutes(simulator, 1, "3451.5", "3470", "3451")
+        away_minutes(simulator, 1, *["3451", "3451.5"] * 40)
+        began_at = time.monotonic()
+        await until(lambda: time.monotonic() - began_at > OUTAGE_MIN_S)
+        simulator.outage.end()
+        set_price(simulator, "3454")
+        await trade.told("3452", "3458", "3461", "3446", "3451", "3470", "3451", "3454")
+        await trade.told_of("exchange")
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "kick": {},
+    "stall": {"seconds": 60},
+    "silent_close": {},
+    "duplicate": {"count": 5},
+    "replay": {},
+    "out_of_order": {"count": 1},
+    "garbage": {"count": 3},
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_no_fault_of_the_stream_loses_or_doubles_a_unit(
+    temporal: Client, simulator: Simulator, trade: Trade, fault: str
+) -> None:
+    async with feed(temporal, simulator):
+        await following(simulator)
+        set_price(simulator, "3452")
+        await trade.told("3452")
+        simulator.streams.strike(STREAM_FAULT.validate_python({"fault": fault, **FAULTS[fault]}))
+        set_price(simulator, "3456")
+        # What is of one millisecond comes in one frame.
+        struck_ms = simulator.clock.now_ms()
+        await until(lambda: simulator.clock.now_ms() > struck_ms)
+        set_price(simulator, "3454")
+        await until_async(lambda: _stands_at(trade, 2))
+        set_price(simulator, "3449", "3453", "3451.5")
+        await until_async(lambda: _stands_at(trade, 1))
+        set_price(simulator, "3448")
+        await until_async(lambda: _stands_at(trade, -1))
+        assert await _lines(trade) == [1, 2, 3, 2, 1, 0, 1, 0, -1]
+
+
+async def _stands_at(trade: Trade, line: int) -> bool:
+    return (await trade.tracking()).line == line
+
+
+async def _lines(trade: Trade) -> list[int]:
+    """All it was told to have completed, one by one."""
+    line = 0
+    lines: list[int] = []
+    for tick in (tick for moved in await trade.received() for tick in moved.ticks):
+        reached = GRID.line_reached(line, tick.price)
+        lines.extend(range(line + 1, reached + 1) if reached > line else range(line - 1, reached - 1, -1))
+        line = reached
+    return lines
+
+
+async def test_every_unit_before_a_takeover_is_told_however_many_prices_came_since(
+    temporal: Client, simulator: Simulator, trade: Trade
+) -> None:
+    async with feed(temporal, simulator):
+        await following(simulator)
+        set_price(simulator, "3452")
+        await trade.told("3452")
+    away_minutes(simulator, 2, "3447", "3461", "3452")
+    away_minutes(simulator, 1, *["3452", "3452.5"] * 40)
+    async with feed(temporal, simulator):
+        await trade.told("3452", "3447", "3461", "3452")
+
+
+def away_minutes(simulator: Simulator, minutes: int, *prices: str) -> None:
+    """So many minutes on, these prices, within one minute."""
+    into_the_minute_s = simulator.clock.now_ms() % 60_000 / 1000
+    simulator.clock.seek(simulator.clock.elapsed_s() + 60 * minutes - into_the_minute_s)
+    set_price(simulator, *prices)
 
 
 async def test_a_feed_that_is_stopped_hands_over(
