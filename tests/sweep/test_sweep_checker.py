@@ -1,0 +1,277 @@
+"""The judge is judged: it takes a clean run, and objects to every way of being wrong that it is there for."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from sweep.checker import Baseline, Evidence, Limits, Step, baseline_of, check
+
+SIGNER = "0x" + "a" * 40
+FOREIGNER = "0x" + "b" * 40
+COIN = "ETH"
+DEPOSIT = Decimal(1000)
+
+
+def cloid(number: int) -> str:
+    return f"0x{number:032x}"
+
+
+def order(number: int, side: str, size: str) -> dict[str, Any]:
+    """An accepted IOC that filled whole, as `/control/ledger` shows it."""
+    return {
+        "order": {"coin": COIN, "side": side, "origSz": size, "sz": "0.0", "oid": number, "cloid": cloid(number)},
+        "status": "filled",
+        "signer": SIGNER,
+        "nonce": 1000 + number,
+        "coin": COIN,
+        "cloid": cloid(number),
+        "oid": number,
+    }
+
+
+def fill(number: int, side: str, size: str, price: str, closed_pnl: str = "0.0", fee: str = "0.5") -> dict[str, Any]:
+    return {
+        "coin": COIN,
+        "side": side,
+        "sz": size,
+        "px": price,
+        "closedPnl": closed_pnl,
+        "fee": fee,
+        "oid": number,
+        "tid": number,
+        "cloid": cloid(number),
+    }
+
+
+def request(number: int, verdict: str = "ok", kind: str = "order", signer: str = SIGNER) -> dict[str, Any]:
+    action = {"type": kind, "orders": [{"c": cloid(number)}]} if kind == "order" else {"type": kind}
+    # What it never looked at, it does not know the signer of.
+    known = None if verdict.startswith("not executed") else signer
+    body = {"action": action, "nonce": 1000 + number, "expiresAfter": 6000}
+    return {"type": kind, "signer": known, "verdict": verdict, "body": body}
+
+
+def clean_run() -> Evidence:
+    """Bought 2 at 100, sold 2 at 110: +20 - 1 in fees. The second order's first sending got no reply."""
+    return Evidence(
+        coin=COIN,
+        signer=SIGNER,
+        ledger={
+            "depositsUsd": str(DEPOSIT),
+            "transfersUsd": "0.0",
+            "fundingUsd": "0.0",
+            "accountValueUsd": "1019.0",
+            "positions": {},
+            "acceptedOrders": [order(1, "B", "2.0"), order(2, "A", "2.0")],
+            "refusedOrders": [],
+            "fills": [fill(1, "B", "2.0", "100.0"), fill(2, "A", "2.0", "110.0", closed_pnl="20.0")],
+        },
+        requests=[request(1), request(2, "ok, reply dropped"), request(2, "err")],
+        account={"marginSummary": {"accountValue": "1019.0"}, "assetPositions": []},
+        steps=(Step("opening", Decimal(2), 0.1), Step("close", Decimal(0), 3.2, recovered_s=3.0)),
+        told_pnl_usd=Decimal(19),
+        earned_usd=Decimal(19),
+        decisions=({"price": "100", "order_qty": "2"}, {"price": "110", "order_qty": "-2"}),
+    )
+
+
+BASELINE: Baseline = baseline_of(clean_run())
+Spoil = Callable[[dict[str, Any]], None]
+
+
+def rules_broken(evidence: Evidence, limits: Limits | None = None) -> set[str]:
+    return {violation.rule for violation in check(evidence, BASELINE, limits)}
+
+
+def spoilt(spoil: Spoil) -> Evidence:
+    """The clean run with its ledger changed."""
+    clean = clean_run()
+    ledger = copy.deepcopy(clean.ledger)
+    spoil(ledger)
+    return replace(clean, ledger=ledger)
+
+
+def test_a_clean_run_is_accepted() -> None:
+    assert check(clean_run(), BASELINE) == []
+
+
+def test_an_order_accepted_twice_under_one_client_id_is_seen() -> None:
+    def double(ledger: dict[str, Any]) -> None:
+        ledger["acceptedOrders"].append(order(2, "A", "2.0") | {"oid": 3, "nonce": 1003})
+
+    assert "doubled" in rules_broken(spoilt(double))
+
+
+def test_two_orders_with_one_nonce_of_a_signer_are_seen() -> None:
+    def double(ledger: dict[str, Any]) -> None:
+        ledger["acceptedOrders"].append(order(3, "A", "2.0") | {"nonce": 1002})
+
+    assert "doubled" in rules_broken(spoilt(double))
+
+
+def test_a_second_order_for_the_same_decision_is_seen_though_it_has_names_of_its_own() -> None:
+    def double(ledger: dict[str, Any]) -> None:
+        ledger["acceptedOrders"].append(order(3, "A", "2.0"))
+        ledger["fills"].append(fill(3, "A", "2.0", "110.0"))
+        ledger["positions"][COIN] = "-2.0"
+
+    assert "decisions" in rules_broken(spoilt(double))
+
+
+def test_an_order_without_a_client_id_is_seen() -> None:
+    def anonymous(ledger: dict[str, Any]) -> None:
+        ledger["acceptedOrders"][0]["cloid"] = None
+
+    assert "doubled" in rules_broken(spoilt(anonymous))
+
+
+def test_an_order_of_a_foreign_signer_is_seen() -> None:
+    def foreign(ledger: dict[str, Any]) -> None:
+        ledger["acceptedOrders"][1]["signer"] = FOREIGNER
+
+    assert rules_broken(spoilt(foreign)) == {"foreign signer"}
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_lost_fill_is_seen(which: int) -> None:
+    def lose(ledger: dict[str, Any]) -> None:
+        del ledger["fills"][which]
+
+    assert "lost fill" in rules_broken(spoilt(lose))
+
+
+def test_a_fill_told_twice_is_seen() -> None:
+    def double(ledger: dict[str, Any]) -> None:
+        ledger["fills"].append(ledger["fills"][0])
+
+    assert {"doubled", "lost fill"} <= rules_broken(spoilt(double))
+
+
+def test_a_cent_too_much_in_the_ledger_is_seen() -> None:
+    def add_a_cent(ledger: dict[str, Any]) -> None:
+        ledger["accountValueUsd"] = "1019.01"
+
+    assert rules_broken(spoilt(add_a_cent)) == {"money"}
+
+
+def test_a_cent_too_little_in_the_account_is_seen() -> None:
+    account = {"marginSummary": {"accountValue": "1018.99"}, "assetPositions": []}
+    assert rules_broken(replace(clean_run(), account=account)) == {"money"}
+
+
+def test_a_trade_that_tells_another_profit_than_the_account_made_is_seen() -> None:
+    assert rules_broken(replace(clean_run(), told_pnl_usd=Decimal("19.01"))) == {"money"}
+
+
+def test_funding_and_what_is_still_held_are_part_of_the_equation() -> None:
+    def hold(ledger: dict[str, Any]) -> None:
+        del ledger["fills"][1], ledger["acceptedOrders"][1]
+        ledger.update(fundingUsd="-3.0", accountValueUsd="1006.5", positions={COIN: "2.0"})
+
+    account = {
+        "marginSummary": {"accountValue": "1006.5"},
+        "assetPositions": [{"position": {"unrealizedPnl": "10.0"}}],
+    }
+    held = replace(spoilt(hold), account=account, told_pnl_usd=None)
+    assert "money" not in rules_broken(held)
+    assert "money" in rules_broken(replace(held, ledger=held.ledger | {"fundingUsd": "0.0"}))
+
+
+@pytest.mark.parametrize(
+    "verdict", ["not executed, request dropped", "not executed, answered 502", "ok, reply dropped"]
+)
+def test_an_order_that_was_sent_and_never_settled_is_seen(verdict: str) -> None:
+    clean = clean_run()
+    assert rules_broken(replace(clean, requests=[*clean.requests, request(9, verdict)])) == {"unresolved"}
+
+
+@pytest.mark.parametrize(
+    "settled_by",
+    [request(9, kind="noop"), request(9, "ok, reply dropped", kind="noop"), request(9, "err")],
+    ids=["noop", "noop whose reply was lost", "refusal"],
+)
+def test_an_order_is_settled_by_a_spent_nonce_or_a_refusal(settled_by: dict[str, Any]) -> None:
+    clean = clean_run()
+    dropped = request(9, "not executed, request dropped")
+    assert check(replace(clean, requests=[*clean.requests, dropped, settled_by]), BASELINE) == []
+
+
+def test_a_nonce_spent_by_another_signer_settles_nothing() -> None:
+    clean = clean_run()
+    requests = [*clean.requests, request(9, "not executed, request dropped"), request(9, kind="noop", signer=FOREIGNER)]
+    assert rules_broken(replace(clean, requests=requests)) == {"unresolved"}
+
+
+def test_an_expired_order_is_settled_only_where_nothing_else_can_be_had() -> None:
+    clean = clean_run()
+    lost = [*clean.requests, request(9, "not executed, answered duplicate nonce")]
+    expired = replace(clean, requests=lost, at_ms=6001)
+    assert rules_broken(expired) == {"unresolved"}
+    assert rules_broken(expired, Limits(expiry_settles=True)) == set()
+    assert rules_broken(replace(expired, at_ms=6000), Limits(expiry_settles=True)) == {"unresolved"}
+
+
+def test_a_noop_that_was_not_executed_settles_nothing() -> None:
+    clean = clean_run()
+    lost = [request(9, "not executed, request dropped"), request(9, "not executed, answered 502", kind="noop")]
+    assert rules_broken(replace(clean, requests=[*clean.requests, *lost])) == {"unresolved"}
+
+
+def test_a_wrong_position_is_seen_at_the_end_and_on_the_way() -> None:
+    clean = clean_run()
+    for wrong in (0, 1):
+        steps = list(clean.steps)
+        steps[wrong] = replace(steps[wrong], net_size=Decimal("0.5"))
+        assert rules_broken(replace(clean, steps=tuple(steps))) == {"position"}
+
+
+def test_a_run_that_ended_early_is_seen() -> None:
+    clean = clean_run()
+    assert rules_broken(replace(clean, steps=clean.steps[:1])) == {"position"}
+
+
+def test_another_decision_is_seen() -> None:
+    clean = clean_run()
+    other = (clean.decisions[0], clean.decisions[1] | {"order_qty": "-1"})
+    assert rules_broken(replace(clean, decisions=other)) == {"decisions"}
+
+
+def test_a_decision_carried_out_by_a_second_order_is_the_same_decision() -> None:
+    clean = clean_run()
+    assert check(replace(clean, decisions=(*clean.decisions, clean.decisions[-1])), BASELINE) == []
+
+
+def test_an_order_split_by_the_exchange_is_accepted_only_where_that_is_its_doing() -> None:
+    def split(ledger: dict[str, Any]) -> None:
+        first, second = order(2, "A", "1.5"), order(3, "A", "0.5")
+        ledger["acceptedOrders"][1:] = [first, second]
+        ledger["fills"][1:] = [fill(2, "A", "1.5", "110.0", "15.0"), fill(3, "A", "0.5", "110.0", "5.0", fee="0.0")]
+
+    assert rules_broken(spoilt(split)) == {"decisions"}
+    assert rules_broken(spoilt(split), Limits(same_orders=False)) == set()
+
+
+def test_a_late_recovery_is_seen() -> None:
+    clean = clean_run()
+    late = (clean.steps[0], replace(clean.steps[1], recovered_s=30.1))
+    assert rules_broken(replace(clean, steps=late)) == {"late"}
+
+
+def test_a_step_held_up_by_an_earlier_fault_is_seen() -> None:
+    clean = clean_run()
+    late = (replace(clean.steps[0], took_s=30.1), clean.steps[1])
+    assert rules_broken(replace(clean, steps=late)) == {"late"}
+
+
+def test_orders_of_earlier_runs_are_not_judged_again() -> None:
+    def earlier(ledger: dict[str, Any]) -> None:
+        ledger["acceptedOrders"].insert(0, order(77, "B", "1.0"))
+        ledger["acceptedOrders"].insert(1, order(78, "A", "1.0"))
+        ledger["fills"][:0] = [fill(77, "B", "1.0", "100.0", fee="0.0"), fill(78, "A", "1.0", "100.0", fee="0.0")]
+
+    evidence = replace(spoilt(earlier), oids_before=frozenset({77, 78}))
+    assert check(evidence, BASELINE) == []

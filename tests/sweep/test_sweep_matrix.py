@@ -1,0 +1,53 @@
+"""The matrix is as large as it says, every cell can be found again, and a soak's plan follows from its seed."""
+
+import pytest
+
+from sweep.__main__ import chosen_cells
+from sweep.cells import all_cells
+from sweep.cycle import GAPS, STEPS
+from sweep.soak import ROUND_STEPS
+from sweep.trouble import PER_ROUND, plan
+
+CELLS = all_cells()
+
+
+def test_the_matrix_has_at_least_300_cells_with_names_of_their_own() -> None:
+    assert len({cell.name for cell in CELLS}) == len(CELLS) >= 300
+
+
+def test_in_every_cell_something_goes_wrong_at_a_step_that_exists() -> None:
+    steps = {*STEPS, *(name for name, _ in GAPS)}
+    for cell in CELLS:
+        assert cell.step in steps, cell.name
+        assert cell.blows or cell.faults or cell.streams or cell.outage or cell.held, cell.name
+
+
+def test_a_cell_is_found_by_its_name() -> None:
+    name = "worker@exchange.order.sent/RESET"
+    assert [cell.name for cell in chosen_cells(CELLS, names=[name])] == [name]
+
+
+def test_cells_are_chosen_by_all_of_the_conditions() -> None:
+    found = chosen_cells(CELLS, only="fault=worker,boundary=exchange.*,step=RESET")
+    assert found
+    assert {(cell.fault, cell.step, cell.boundary.split(".")[0]) for cell in found} == {("worker", "RESET", "exchange")}
+
+
+@pytest.mark.parametrize("only", ["fault", "victim=worker", "fault=nobody"])
+def test_a_choice_that_fits_nothing_is_refused(only: str) -> None:
+    with pytest.raises(ValueError, match=r"--only has|no cell"):
+        chosen_cells(CELLS, only=only)
+
+
+def test_the_same_seed_gives_the_same_plan_round_by_round() -> None:
+    long, short = plan(7, 30, ROUND_STEPS), plan(7, 3, ROUND_STEPS)
+    assert [str(trouble) for part in long[:3] for trouble in part] == [
+        str(trouble) for part in short for trouble in part
+    ]
+    assert plan(8, 3, ROUND_STEPS) != short
+
+
+def test_every_trouble_of_a_plan_comes_within_its_round() -> None:
+    for troubles in plan(7, 100, ROUND_STEPS):
+        assert len(troubles) == PER_ROUND
+        assert all(0 < trouble.at_step <= ROUND_STEPS for trouble in troubles)
