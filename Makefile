@@ -7,12 +7,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 UV = $$(command -v uv || echo $(BIN)/uv)
-SOURCES := activities backtest cli exchange feed journal simulator strategy telemetry workflows \
-	connection.py settings.py worker.py
+SOURCES := activities backtest cli exchange feed journal simulator strategy sweep telemetry workflows \
+	connection.py encryption.py settings.py worker.py
 LOCK_OPTIONS := --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet
 ARGS ?=
+SEED ?= 1
+CYCLES ?= 1000
 
-.PHONY: up demo test check format bench lock clean
+.PHONY: up demo test check format bench sweep soak lock clean
 
 up: $(VENV)/.run
 	@$(BIN)/hypertrader up $(ARGS)
@@ -35,6 +37,14 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+# Crashes a trade at every boundary of its life: hundreds of cells, most of an hour. One cell: ARGS="--cell NAME".
+sweep: $(VENV)/.dev
+	$(BIN)/python -m sweep $(ARGS)
+
+# Cycles by the thousand under random faults; the same SEED, the same faults.
+soak: $(VENV)/.dev
+	$(BIN)/python -m sweep.soak --seed $(SEED) --cycles $(CYCLES) $(ARGS)
 
 # Pins every dependency; run it after a change to pyproject.toml.
 lock: $(VENV)/.dev

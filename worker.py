@@ -16,12 +16,16 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.messages import TRADES_QUEUE, orders_queue
+from activities.notifying import notify, notify_url
 from activities.recording import RecordingActivities
 from activities.trading import TradingActivities
 from connection import TemporalUnreachable, connect
+from encryption import data_converter
 from exchange.errors import NotSent, Unknown
 from exchange.gateway import HyperliquidGateway
 from exchange.network import load_key
+from feed.presence import Presence
+from feed.tasks import running
 from journal.store import Journal
 from settings import Settings
 from telemetry import logs, tracing
@@ -66,7 +70,8 @@ def orders_worker(client: Client, trading: TradingActivities, recording: Recordi
 
 
 def _reads(trading: TradingActivities) -> list[Callable[..., Any]]:
-    return [trading.inspect_market, trading.current_price, trading.read_position, trading.draw_nonce]
+    looking = [trading.looking.look, trading.looking.cancel_resting]
+    return [trading.inspect_market, trading.current_price, trading.read_position, trading.draw_nonce, *looking, notify]
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
@@ -121,6 +126,9 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         stack.callback(tracing.configure("worker", settings))
+        # What can't work is found out now, not at the first notice or after asking the exchange.
+        notify_url()
+        data_converter(settings)
         gateway = HyperliquidGateway.connect(settings, key=load_key(settings))
         stack.push_async_callback(gateway.close)
         await _check_account(gateway)
@@ -141,6 +149,7 @@ async def run(settings: Settings) -> None:
             TRADES_QUEUE,
             orders_queue(gateway.signer),
         )
+        await stack.enter_async_context(running(Presence(client, settings.state_dir, gateway.signer).run()))
         await stop.wait()
 
 

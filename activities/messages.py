@@ -1,11 +1,11 @@
 """What workflows say to activities and hear back. Nothing here does anything, so workflow code may import it."""
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from exchange.port import Intent, MarketRules, Position
+from exchange.port import Fill, FundingPayment, Intent, MarketRules, OpenOrder, Position, PriceRange
 from journal.entries import Entry, TradeRef
 from strategy.units import UnitGrid
 from strategy.values import Tick
@@ -83,15 +83,53 @@ class Tracking(Message):
 class UnitsMoved(Message):
     """Signal of the feed: the trades that completed units by its reckoning, oldest first."""
 
-    ticks: tuple[Tick, ...] = Field(min_length=1, max_length=10_000)
-    tid: int
+    ticks: Annotated[tuple[Tick, ...], FailFast()] = Field(min_length=1, max_length=1_000)
+    tid: int = Field(ge=0, lt=2**63)
     """Of the last trade among them: where the feed stands."""
-    traceparent: str | None = None
+    traceparent: str | None = Field(default=None, max_length=55)
+
+
+Who = Literal["worker", "feed", "exchange", "temporal"]
 
 
 class Outage(Message):
-    """Signal `was_away`: something a trade needs was gone and is back. Times in ms UTC; equal when nothing was missed."""
+    """Signal `was_away`: something a trade needs was gone and is back. ms UTC; both equal when nothing was missed."""
 
-    who: Literal["worker", "feed", "exchange", "temporal"]
-    from_ms: int = Field(ge=0)
-    to_ms: int = Field(ge=0)
+    who: Who
+    from_ms: int = Field(ge=0, lt=2**63)
+    to_ms: int = Field(ge=0, lt=2**63)
+
+    def overlaps(self, other: "Outage") -> bool:
+        return self.who == other.who and self.from_ms < other.to_ms and other.from_ms < self.to_ms
+
+
+class LookRequest(Message):
+    """`since_ms`: fills and funding from then on. `away`: the stretch whose prices are asked for too."""
+
+    network: str
+    account: str
+    coin: str
+    since_ms: int
+    away: Outage | None = None
+
+
+class Findings(Message):
+    """One coin of the account as the exchange has it, whoever traded there."""
+
+    at_ms: int
+    """The worker's clock before the first question."""
+    position: Position
+    resting: tuple[OpenOrder, ...] = ()
+    fills: tuple[Fill, ...] = ()
+    funding: tuple[FundingPayment, ...] = ()
+    missed: PriceRange | None = None
+    """Of the stretch asked for; None where nothing was traded."""
+
+
+class Notice(Message):
+    """What a person should know now."""
+
+    workflow_id: str
+    coin: str
+    text: str
+    at_ms: int

@@ -10,6 +10,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import refused, told_to_temporal
+from activities.looking import LookingActivities
 from activities.messages import LeverageChange, MarketFacts, MarketQuestion, OrderRequest
 from exchange.gateway import HyperliquidGateway
 from exchange.port import OrderOutcome, Position
@@ -27,6 +28,7 @@ class TradingActivities:
     def __init__(self, gateway: HyperliquidGateway, settings: Settings) -> None:
         self._gateway = gateway
         self._settings = settings
+        self.looking = LookingActivities(gateway, settings)
 
     @activity.defn
     async def inspect_market(self, question: MarketQuestion) -> MarketFacts:

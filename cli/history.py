@@ -9,22 +9,24 @@ from rich.text import Text
 from journal import entries
 from journal.entries import Entry
 from journal.orders import OrderRow
+from workflows.away import report_words
+from workflows.contracts import AwayReport
 
 
 def entry_line(entry: Entry) -> str:
     """One line: when, what kind, and what it says."""
-    return f"{_time(entry.at_ms)}  {entry.kind:<14} {_words(entry)}"
+    return f"{utc(entry.at_ms)}  {entry.kind:<14} {_words(entry)}"
 
 
 def orders_table(rows: Sequence[OrderRow]) -> Table:
     """One row per order, with the proof of its outcome."""
     caption = "asks: requests it took until the outcome was definite; 2 = sent, and its fills read"
     table = Table(box=None, header_style="dim", caption=caption, caption_justify="left")
-    for name in ("time", "order", "side", "size", "filled", "average", "fee", "came of it", "known by", "asks"):
+    for name in ("time", "order", "side", "size", "filled", "average", "fee", "came of it", "known by", "at", "asks"):
         table.add_column(name, justify="right" if name in ("size", "filled", "average", "fee", "asks") else "left")
     for row in rows:
         table.add_row(
-            _time(row.at_ms),
+            utc(row.at_ms),
             row.purpose,
             Text(row.side, style="green" if row.side == "buy" else "red"),
             f"{row.size:f}",
@@ -33,6 +35,7 @@ def orders_table(rows: Sequence[OrderRow]) -> Table:
             f"{row.fee_usd:f}",
             row.status or "not known yet",
             row.established_by or "-",
+            utc(row.established_at_ms).split()[-1] if row.established_at_ms is not None else "-",
             str(row.asks) if row.asks is not None else "-",
         )
     return table
@@ -74,11 +77,26 @@ def _words(entry: Entry) -> str:
             return f"{entry.name}: {entry.text}"
         case entries.AlertRecord():
             return entry.text
+        case entries.FundingRecord():
+            return f"{entry.usd:+f} USD for {utc(entry.time_ms)}"
+        case entries.DifferenceRecord():
+            return entry.text
+        case entries.LiquidationRecord():
+            return f"{entry.size:+f} at {entry.price:f} by the exchange, fee {entry.fee_usd:f} USD, tid {entry.tid}"
+        case entries.AwayRecord():
+            return report_words(AwayReport(**entry.model_dump(exclude={"kind", "seq", "at_ms"})))
         case entries.Closed():
-            return f"{entry.reason}; profit or loss {entry.realized_pnl_usd:+.2f} USD"
+            proof = ""
+            if entry.flat_at_ms is not None:
+                proof = (
+                    f"; flat and nothing resting, as the exchange said at {utc(entry.flat_at_ms)} "
+                    f"after {entry.flat_looks} looks, {entry.cancelled_orders} orders cancelled"
+                )
+            return f"{entry.reason}; profit or loss {entry.realized_pnl_usd:+.2f} USD{proof}"
         case _:
             return entry.model_dump_json(exclude={"seq", "at_ms", "kind"})
 
 
-def _time(at_ms: int) -> str:
+def utc(at_ms: int) -> str:
+    """A moment as people read it."""
     return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"

@@ -19,16 +19,19 @@ COMMANDS = {
     "up": "cli.up",
     "demo": "cli.demo",
     "trade": "cli.trade_commands",
+    "stop-all": "cli.stop_all",
     "exchange": "cli.exchange_commands",
     "backtest": "cli.backtest",
     "worker": "cli.process_commands",
     "feed": "cli.feed",
     "simulator": "cli.process_commands",
     "doctor": "cli.doctor",
+    "codec": "cli.codec",
 }
 """Where each is. Only the one asked for is loaded: all of them take seconds and 100 MB."""
 EXPECTED = {
     "connection": "TemporalUnreachable",
+    "encryption": "EncryptionError",
     "exchange.errors": "ExchangeError",
     "exchange.network": "SetupRefused",
     "feed.subscription": "FeedError",

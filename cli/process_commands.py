@@ -45,11 +45,17 @@ def simulator(
     speed: Annotated[float, typer.Option(help="How much faster than real time prices run.")] = 1.0,
     paused: Annotated[bool, typer.Option("--paused", help="Hold a new path until the control API lets it go.")] = False,
     fund: Annotated[list[str] | None, typer.Option(help="ADDRESS=USD, deposited when it is seen first.")] = None,
+    funding: Annotated[
+        str | None,
+        typer.Option(help="Each hour: a rate, FILE, COIN=FILE or none. As on the exchange; with --still none."),
+    ] = None,
+    fault_seed: Annotated[int, typer.Option(help="Of the chance by which faults strike.")] = 0,
     in_memory: Annotated[bool, typer.Option("--in-memory", help="Keep nothing.")] = False,
 ) -> None:
     """A Hyperliquid on this machine: its real protocol, made-up money. State is kept in the state folder."""
     from simulator import main as simulator_process
     from simulator.config import SimulatorConfig
+    from simulator.funding_rates import USUAL_RATE, FundingError, funding_rates
     from simulator.sources import PriceSpec, price_source
 
     chosen = settings()
@@ -67,12 +73,16 @@ def simulator(
             price_source=None if still else lambda clock: price_source(spec, clock),
             speed=speed,
             paused=paused,
+            funding=funding_rates(funding or ("none" if still else USUAL_RATE)),
+            fault_seed=fault_seed,
             funded=dict(_deposit(text) for text in fund or ()),
         )
     except ValidationError as error:
         detail = error.errors()[0]
         option = "--" + str(detail["loc"][0]).replace("_", "-")
         raise BadOption(f"{option} is {detail['input']}: {detail['msg']}") from None
+    except FundingError as error:
+        raise BadOption(f"--funding: {error}") from None
     try:
         simulator_process.run(config)
     except OSError as error:

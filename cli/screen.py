@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from workflows.away import report_words
 from workflows.contracts import LastOrder, LedgerView, Mode, TradeStatus
 
 WIDTH = 80
@@ -35,6 +36,7 @@ def screen(
     parts.append(_orders(status.last_orders))
     if status.attention:
         parts += [Text(), Text(f"ATTENTION: {status.attention}", style="bold white on red")]
+    parts += [Text(f"while I was away: {report_words(report)}", style="cyan") for report in status.away[-2:]]
     parts += [Text(f"note: {note}", style="yellow") for note in status.notes]
     if hint:
         parts += [Text(), Text(hint, style="bold")]

@@ -1,5 +1,6 @@
 """`hypertrader trade`: start a trade, look at it, tell it what to do, read what happened."""
 
+import importlib
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -31,6 +32,8 @@ group = typer.Typer(help="Trades: one per coin.", no_args_is_help=True)
 
 
 def register(app: typer.Typer) -> None:
+    # Adds its commands to the group.
+    importlib.import_module("cli.answer_commands")
     app.add_typer(group, name="trade")
 
 
@@ -68,7 +71,7 @@ def list_(
     ended: Annotated[bool, typer.Option("--all", help="Ended ones too.")] = False, as_json: AsJson = False
 ) -> None:
     """Running trades."""
-    found = run(_with_client(lambda client: trades.trades(client, ended=ended)))
+    found = run(with_client(lambda client: trades.trades(client, ended=ended)))
     if as_json:
         echo_json(found)
         return
@@ -94,7 +97,7 @@ def status(
             name = await venue.coin_of(coin)
             return await trades.status(client, name), (await venue.mid_prices()).get(name)
 
-    seen, price = run(_with_client(ask))
+    seen, price = run(with_client(ask))
     if svg is not None:
         svg.write_text(screen.svg(seen, price), "utf-8")
     _show(seen, price, as_json)
@@ -106,30 +109,30 @@ def watch_(coin: Coin) -> None:
     chosen = settings()
 
     async def follow(client: Client) -> None:
-        name = await _coin(coin, chosen)
+        name = await coin_named(coin, chosen)
         # A trade that is not there is refused now; one that stops answering later is waited for.
         await trades.status(client, name)
         await watch(client, name, chosen, on_interrupt())
 
-    run(_with_client(follow))
+    run(with_client(follow))
 
 
 @group.command()
 def pause(coin: Coin, reason: Reason = "") -> None:
     """Track units without orders."""
-    _command(coin, "pause", Pause(reason=reason))
+    tell(coin, "pause", Pause(reason=reason))
 
 
 @group.command()
 def resume(coin: Coin, reason: Reason = "") -> None:
     """Trade on: one order takes the position to where the price is now."""
-    _command(coin, "resume", Resume(reason=reason))
+    tell(coin, "resume", Resume(reason=reason))
 
 
 @group.command()
 def close(coin: Coin, reason: Reason = "") -> None:
     """Close the position and end the trade; answers when the exchange is flat."""
-    _command(coin, "close", Close(reason=reason))
+    tell(coin, "close", Close(reason=reason))
 
 
 @group.command("set-unit-size")
@@ -140,7 +143,7 @@ def set_unit_size(
     size = decimal_option("UNIT_SIZE", unit_size)
     if size <= 0:
         raise CommandFailed(f"unit size is {size}; it must be more than 0 USD")
-    _command(coin, "set_unit_size", SetUnitSize(unit_size=size, reason=reason))
+    tell(coin, "set_unit_size", SetUnitSize(unit_size=size, reason=reason))
 
 
 @group.command()
@@ -154,7 +157,7 @@ def history(
     chosen = settings()
 
     async def read(journal: Journal) -> None:
-        lines = await journal.history(workflow_id(await _coin(coin, chosen)), kinds=kind, limit=limit)
+        lines = await journal.history(workflow_id(await coin_named(coin, chosen)), kinds=kind, limit=limit)
         if as_json:
             echo_json([{"trade_id": each.trade_id, **each.entry.model_dump(mode="json")} for each in lines])
             return
@@ -163,7 +166,7 @@ def history(
         if not lines:
             typer.echo(f"the journal has nothing of a trade on {coin}")
 
-    run(_with_journal(chosen, read))
+    run(with_journal(chosen, read))
 
 
 @group.command()
@@ -172,34 +175,35 @@ def orders(coin: Coin, as_json: AsJson = False) -> None:
     chosen = settings()
 
     async def read(journal: Journal) -> None:
-        rows = await journal.orders(workflow_id(await _coin(coin, chosen)))
+        rows = await journal.orders(workflow_id(await coin_named(coin, chosen)))
         if as_json:
             echo_json(rows)
         else:
             console.print(orders_table(rows) if rows else f"the journal has no order of a trade on {coin}")
 
-    run(_with_journal(chosen, read))
+    run(with_journal(chosen, read))
 
 
-def _command(coin: str, name: str, asked: Message) -> None:
+def tell(coin: str, name: str, asked: Message) -> None:
+    """Send a command, print its answer."""
     chosen = settings()
 
-    async def tell(client: Client) -> str:
-        return await trades.command(client, await _coin(coin, chosen), name, asked)
+    async def command(client: Client) -> str:
+        return await trades.command(client, await coin_named(coin, chosen), name, asked)
 
-    typer.echo(run(_with_client(tell)))
+    typer.echo(run(with_client(command)))
 
 
-async def _coin(symbol: str, chosen: Settings) -> str:
+async def coin_named(symbol: str, chosen: Settings) -> str:
     async with Venue(chosen) as venue:
         return await venue.coin_of(symbol)
 
 
-async def _with_client(work: Callable[[Client], Awaitable[T]]) -> T:
+async def with_client(work: Callable[[Client], Awaitable[T]]) -> T:
     return await work(await connect(settings()))
 
 
-async def _with_journal(chosen: Settings, work: Callable[[Journal], Awaitable[T]]) -> T:
+async def with_journal(chosen: Settings, work: Callable[[Journal], Awaitable[T]]) -> T:
     if chosen.journal_url is None:
         make_state_dir(chosen)
     journal = Journal(chosen.journal)

@@ -38,7 +38,11 @@ from workflows.contracts import Mode, TradeInput, TradeRecord, TradeStatus, work
 Number = Decimal | int | str
 
 ANSWER_TIMEOUT_S = 15.0
+TASK_TIMEOUT = timedelta(seconds=3)
+"""So long a trade waits for a worker that died with its task in hand."""
 CLOSE_TIMEOUT_S = 120.0
+SLOW = ("close", "stop", "adopt", "rehedge", "release")
+"""Commands that ask the exchange before they answer."""
 _RUNNING = "ExecutionStatus = 'Running'"
 _ALL = "ExecutionStatus != 'ContinuedAsNew' AND ExecutionStatus != 'Failed'"
 """Only an opening ever fails, and a run that was continued has a newer one."""
@@ -84,6 +88,7 @@ async def start_trade(
             TradeRecord(input=asked),
             id=workflow_id(coin),
             task_queue=TRADES_QUEUE,
+            task_timeout=TASK_TIMEOUT,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             static_summary=f"{coin} {ladder.name}: {asked.margin_usd:f} USD, units of {asked.unit_size:f} USD",
@@ -112,16 +117,16 @@ async def status(client: Client, coin: str) -> TradeStatus:
 async def command(client: Client, coin: str, name: str, asked: Message) -> str:
     """Send an operator's command as an update and wait for its answer; a refusal raises CommandFailed.
 
-    After `close` the coin is free for a new trade.
+    After `close` and `release` the coin is free for a new trade.
     """
-    timeout_s = CLOSE_TIMEOUT_S if name == "close" else ANSWER_TIMEOUT_S
+    timeout_s = CLOSE_TIMEOUT_S if name in SLOW else ANSWER_TIMEOUT_S
     async with _sorted_failures(coin):
         answer: str = await _handle(client, coin).execute_update(
             name, asked, result_type=str, rpc_timeout=timedelta(seconds=timeout_s)
         )
         if answer.startswith("attention:"):
             raise CommandFailed(answer)
-        if name == "close":
+        if name in ("close", "release") and not answer.startswith("closing:"):
             # The answer comes when the exchange is flat; the trade ends when its journal is written too.
             await _handle(client, coin).result(rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S))
     return answer

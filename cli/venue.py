@@ -102,8 +102,40 @@ class ControlApi:
     async def let_prices_move(self) -> None:
         await self._ask("POST", "clock", json={"paused": False})
 
+    async def arm(self, kind: str, match: dict[str, Any] | None = None, **what: Any) -> int:
+        """Arm a fault, as `arm("delay", {"action": "order"}, seconds=3)`. Returns its id; kinds: docs/simulator.md."""
+        armed = await self._ask("POST", "faults", json={"kind": kind, "match": match or {}, **what})
+        return int(armed["id"])
+
+    async def faults(self) -> list[dict[str, Any]]:
+        """The armed faults; `hit` is how often each struck."""
+        found: list[dict[str, Any]] = await self._ask("GET", "faults")
+        return found
+
+    async def disarm(self) -> None:
+        await self._ask("DELETE", "faults")
+
+    async def seed(self, seed: int) -> None:
+        """Begin the chance anew by which faults with a probability strike."""
+        await self._ask("POST", "seed", json={"seed": seed})
+
+    async def begin_outage(self, mode: str = "refuse", seconds: float | None = None) -> None:
+        """`refuse`, `hang` or `bad_gateway`; until `end_outage` if no seconds are given."""
+        await self._ask("POST", "outage", json={"mode": mode, "seconds": seconds})
+
+    async def end_outage(self) -> None:
+        await self._ask("DELETE", "outage")
+
+    async def strike_streams(self, fault: str, **what: Any) -> None:
+        """`kick`, `stall` (seconds), `silent_close`, `duplicate`, `out_of_order`, `garbage` (count) or `replay`."""
+        await self._ask("POST", "streams", json={"fault": fault, **what})
+
+    async def pay_funding(self, coin: str, rate: Decimal) -> None:
+        """One hour of funding, now."""
+        await self._ask("POST", "funding", json={"coin": coin, "rate": f"{rate:f}"})
+
     async def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Anything else it can do: `faults`, `kick`, `depth`."""
+        """Anything else it can do: `depth`, `sub_account`."""
         return await self._ask("POST", path, json=body)
 
     async def _ask(self, method: str, path: str, **arguments: Any) -> Any:

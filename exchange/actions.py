@@ -1,5 +1,6 @@
 """The actions we sign, as the exchange hashes them: the order of the keys is part of the signature."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from exchange.grid import wire
@@ -25,6 +26,11 @@ def order_action(intent: Intent) -> dict[str, Any]:
         "c": intent.cloid,
     }
     return {"type": "order", "orders": [order], "grouping": "na"}
+
+
+def cancel_action(orders: Sequence[tuple[int, int]]) -> dict[str, Any]:
+    """By (asset, order id)."""
+    return {"type": "cancel", "cancels": [{"a": asset, "o": oid} for asset, oid in orders]}
 
 
 def leverage_action(asset: int, leverage: int, *, cross: bool) -> dict[str, Any]:

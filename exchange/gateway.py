@@ -3,23 +3,37 @@
 import asyncio
 import difflib
 import threading
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from exchange import shapes
-from exchange.actions import NOOP, leverage_action, order_action
-from exchange.errors import NotSent, Rejected, Unknown
+from exchange import account, shapes
+from exchange.actions import NOOP, cancel_action, leverage_action, order_action
+from exchange.errors import NotSent, Rejected
 from exchange.execution import execute
 from exchange.market_orders import MarketOrders, Number
 from exchange.network import endpoint
 from exchange.nonces import NonceSource, wall_ms
-from exchange.port import Balance, Fill, Intent, MarketRules, OpenOrder, OrderOutcome, OrderRecord, Position, Side
+from exchange.port import (
+    AccountFacts,
+    Balance,
+    Fill,
+    Intent,
+    MarketRules,
+    OpenOrder,
+    OrderOutcome,
+    OrderRecord,
+    Position,
+    PriceRange,
+    Side,
+)
 from exchange.roles import vault_address
 from exchange.signing import PrivateKey
-from exchange.sorting import Declined, Filled, NonceUsed, check_performed, sort_order_reply
+from exchange.sorting import Declined, Filled, NonceUsed, check_action_reply, check_performed, sort_order_reply
 from exchange.transport import Transport
 from settings import Settings
 
-FILLS_PER_ANSWER = 2000
+CANCELS_PER_ACTION = 100
 FILLS_MARGIN_MS = 60_000
 """Fills of an intent are asked for from this long before it was made, for clocks that differ."""
 SUPPORTED_MODES = ("default", "disabled")
@@ -149,19 +163,9 @@ class HyperliquidGateway:
 
     async def fills(self, *, since_ms: int, cloid: str | None = None) -> tuple[Fill, ...]:
         """Executions from `since_ms` on, oldest first; of one order when `cloid` is given."""
-        found: dict[int, Fill] = {}
-        start_ms = since_ms
-        while True:
-            request = {"type": "userFillsByTime", "user": self.account, "startTime": start_ms}
-            page = shapes.fills(await self._transport.info(request, urgent=cloid is not None), self.account)
-            found |= {fill.tid: fill for fill in page}
-            if len(page) < FILLS_PER_ANSWER:
-                break
-            if page[-1].time_ms == start_ms:
-                raise Unknown(f"over {FILLS_PER_ANSWER} fills at {start_ms} ms: not all of them can be read")
-            # From the last time on once more: more fills of that very ms may be on the next page.
-            start_ms = page[-1].time_ms
-        return tuple(fill for fill in found.values() if cloid is None or fill.cloid == cloid)
+        info = partial(self._transport.info, urgent=cloid is not None)
+        found = await account.fills_since(info, self.account, since_ms)
+        return tuple(fill for fill in found if cloid is None or fill.cloid == cloid)
 
     async def fills_of(self, intent: Intent) -> tuple[Fill, ...]:
         """The executions of one intent."""
@@ -174,6 +178,21 @@ class HyperliquidGateway:
             coin = await self.coin_of(coin)
         rows = await self._transport.info({"type": "frontendOpenOrders", "user": self.account})
         return tuple(order for order in shapes.open_orders(rows) if coin is None or order.coin == coin)
+
+    async def cancel_orders(self, orders: Sequence[OpenOrder]) -> None:
+        """Take resting orders off the book; one that is gone already is no error. Look again for what came of it."""
+        ids = [(int((await self._market_row(order.coin))["baseId"]), order.oid) for order in orders]
+        for start in range(0, len(ids), CANCELS_PER_ACTION):
+            action = cancel_action(ids[start : start + CANCELS_PER_ACTION])
+            check_action_reply(await self._transport.act(action, self.draw_nonce(), vault=await self._vault_address()))
+
+    async def account_facts(self, *, since_ms: int) -> AccountFacts:
+        """Positions and resting orders of all coins, and what was filled and paid since: at least four requests."""
+        return await account.account_facts(self._transport.info, self.account, since_ms=since_ms)
+
+    async def price_range(self, coin: str, *, from_ms: int, to_ms: int) -> PriceRange | None:
+        """Lowest and highest price between two moments, to the minute; None where nothing was traded."""
+        return await account.price_range(self._transport.info, coin, from_ms=from_ms, to_ms=to_ms)
 
     async def place(self, intent: Intent) -> Filled | Declined:
         """Send the intent once. Only what is returned is definite; settle everything else by `execute`."""

@@ -82,7 +82,7 @@ def _paper_url(url: str) -> str:
 
 def _read(path: Path) -> PrivateKey:
     try:
-        with path.open() as file:
+        with path.open(encoding="ascii", errors="replace") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             text = file.read(1024)
     except OSError as error:

@@ -4,6 +4,7 @@ Sizes are in coin, prices in USD per coin, times in ms UTC. `size` is signed whe
 (buys and longs positive) and positive where a side stands beside it.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
@@ -170,6 +171,35 @@ class OpenOrder(Value):
     limit_price: Decimal
 
 
+class FundingPayment(Value):
+    """`usd` is positive when received."""
+
+    coin: str
+    usd: Decimal
+    time_ms: int
+
+
+class PriceRange(Value):
+    """The lowest and the highest price of a stretch of time."""
+
+    low: Decimal
+    high: Decimal
+
+
+class AccountFacts(Value):
+    """An account as one moment's questions found it: all its coins together.
+
+    `fills` and `funding` are those asked for; `positions` leaves out coins that are flat.
+    """
+
+    at_ms: int
+    """Our clock before the first question: what happened later may be in it or not."""
+    positions: tuple[Position, ...]
+    resting: tuple[OpenOrder, ...]
+    fills: tuple[Fill, ...]
+    funding: tuple[FundingPayment, ...]
+
+
 class OrderRecord(Value):
     """What the exchange remembers of an order; it holds no average price, fills do."""
 
@@ -195,5 +225,8 @@ class Exchange(Protocol):
     async def order_by_cloid(self, cloid: str) -> OrderRecord | None: ...
     async def fills(self, *, since_ms: int, cloid: str | None = None) -> tuple[Fill, ...]: ...
     async def open_orders(self, coin: str | None = None) -> tuple[OpenOrder, ...]: ...
+    async def cancel_orders(self, orders: Sequence[OpenOrder]) -> None: ...
+    async def account_facts(self, *, since_ms: int) -> AccountFacts: ...
+    async def price_range(self, coin: str, *, from_ms: int, to_ms: int) -> PriceRange | None: ...
     async def execute(self, intent: Intent) -> OrderOutcome: ...
     async def close(self) -> None: ...

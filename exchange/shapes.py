@@ -7,7 +7,18 @@ from typing import Any
 
 from exchange.errors import Unknown
 from exchange.grid import wire
-from exchange.port import Balance, Fill, MarginTier, MarketRules, OpenOrder, OrderRecord, Position, Side
+from exchange.port import (
+    Balance,
+    Fill,
+    FundingPayment,
+    MarginTier,
+    MarketRules,
+    OpenOrder,
+    OrderRecord,
+    Position,
+    PriceRange,
+    Side,
+)
 
 MIN_NOTIONAL_USD = Decimal(10)
 _PRICE_STEP = Decimal("0.000001")
@@ -64,23 +75,29 @@ def _tiers(meta: Mapping[str, Any], row: Mapping[str, Any]) -> tuple[MarginTier,
 
 def position(state: Any, coin: str) -> Position:
     """From `clearinghouseState`, which leaves out a coin that is flat."""
+    held = (each for each in positions(state) if each.coin == coin)
+    return next(held, Position(coin=coin, size=Decimal(0)))
+
+
+def positions(state: Any) -> tuple[Position, ...]:
+    """From `clearinghouseState`: those that are not flat."""
     with shape_of("clearinghouseState"):
-        held = (entry["position"] for entry in state["assetPositions"])
-        row = next((entry for entry in held if entry["coin"] == coin), None)
-        if row is None:
-            return Position(coin=coin, size=Decimal(0))
-        size = Decimal(row["szi"])
-        liquidation = row["liquidationPx"]
-        return Position(
-            coin=coin,
-            size=size,
-            entry_price=Decimal(row["entryPx"]),
-            mark_price=_mark(Decimal(row["positionValue"]), size),
-            unrealized_pnl_usd=Decimal(row["unrealizedPnl"]),
-            leverage=row["leverage"]["value"],
-            margin_used_usd=Decimal(row["marginUsed"]),
-            liquidation_price=None if liquidation is None else Decimal(liquidation),
-        )
+        return tuple(_position(entry["position"]) for entry in state["assetPositions"])
+
+
+def _position(row: Mapping[str, Any]) -> Position:
+    size = Decimal(row["szi"])
+    liquidation = row["liquidationPx"]
+    return Position(
+        coin=row["coin"],
+        size=size,
+        entry_price=Decimal(row["entryPx"]),
+        mark_price=_mark(Decimal(row["positionValue"]), size),
+        unrealized_pnl_usd=Decimal(row["unrealizedPnl"]),
+        leverage=row["leverage"]["value"],
+        margin_used_usd=Decimal(row["marginUsed"]),
+        liquidation_price=None if liquidation is None else Decimal(liquidation),
+    )
 
 
 def _mark(value_usd: Decimal, size: Decimal) -> Decimal | None:
@@ -160,6 +177,25 @@ def open_orders(rows: Any) -> tuple[OpenOrder, ...]:
             )
             for row in rows
         )
+
+
+def funding(rows: Any) -> tuple[FundingPayment, ...]:
+    """From `userFunding`, oldest first."""
+    with shape_of("userFunding"):
+        payments = [
+            FundingPayment(coin=row["delta"]["coin"], usd=Decimal(row["delta"]["usdc"]), time_ms=row["time"])
+            for row in rows
+            if row["delta"]["type"] == "funding"
+        ]
+        return tuple(sorted(payments, key=lambda payment: payment.time_ms))
+
+
+def price_range(rows: Any) -> PriceRange | None:
+    """From `candleSnapshot`; None without a candle."""
+    with shape_of("candleSnapshot"):
+        if not rows:
+            return None
+        return PriceRange(low=min(Decimal(row["l"]) for row in rows), high=max(Decimal(row["h"]) for row in rows))
 
 
 def _side(letter: str) -> Side:

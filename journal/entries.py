@@ -165,13 +165,66 @@ class AlertRecord(BaseEntry):
     text: str
 
 
+class FundingRecord(BaseEntry):
+    kind: Literal["funding"] = "funding"
+    usd: Decimal
+    """Positive when received."""
+    time_ms: int
+
+
+class DifferenceRecord(BaseEntry):
+    """The exchange holds something else than the trade, and did not get it from it. Sizes signed, in coin."""
+
+    kind: Literal["difference"] = "difference"
+    wanted_size: Decimal
+    held_size: Decimal
+    wanted_leverage: int
+    leverage: int
+    text: str
+
+
+class LiquidationRecord(BaseEntry):
+    """A fill by which the exchange liquidated the position."""
+
+    kind: Literal["liquidation"] = "liquidation"
+    tid: int
+    price: Decimal
+    size: Decimal
+    """Signed."""
+    fee_usd: Decimal
+    time_ms: int
+
+
+class AwayRecord(BaseEntry):
+    """What an outage meant for the trade."""
+
+    kind: Literal["away"] = "away"
+    who: Literal["worker", "feed", "exchange", "temporal"]
+    from_ms: int
+    to_ms: int
+    low: Decimal | None = None
+    high: Decimal | None = None
+    """Prices missed, to the minute."""
+    units: tuple[int, ...] = ()
+    """As they were reached by prices from then on."""
+    orders: tuple[str, ...] = ()
+    """Those on their way, and how it is known what became of them."""
+    difference: str | None = None
+
+
 class Closed(BaseEntry):
+    """`flat_*`: the exchange's own word that nothing is left, and after how many looks it gave it."""
+
     kind: Literal["closed"] = "closed"
     reason: str
     realized_pnl_usd: Decimal
     """Over all cycles, fees and funding included."""
     price: Decimal | None = None
     """Average price of the closing fills; None when nothing was held."""
+    flat_at_ms: int | None = None
+    flat_looks: int = 0
+    cancelled_orders: int = 0
+    """Resting orders in the coin that had to go."""
 
 
 Entry = Annotated[
@@ -185,6 +238,10 @@ Entry = Annotated[
     | OperatorRecord
     | RejectedInput
     | AlertRecord
+    | FundingRecord
+    | DifferenceRecord
+    | LiquidationRecord
+    | AwayRecord
     | Closed,
     Field(discriminator="kind"),
 ]

@@ -14,7 +14,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 from strategy.ladder import AtReset
-from strategy.ledger import Ledger, settled
+from strategy.ledger import Ledger, settled, strange_legs
 from strategy.state import TradeState
 from strategy.step import step
 from strategy.values import (
@@ -44,7 +44,8 @@ class UnitChange(Value):
 
 
 class Decision(Value):
-    """What a run of prices means. `rest` are the ticks to fold after a due RESET, the one it happened in included."""
+    """What a run of prices means. `rest` are the ticks to fold after a due RESET, the one it happened in included; or
+    those beyond `units_max`."""
 
     state: TradeState
     legs: tuple[Leg, ...]
@@ -52,6 +53,8 @@ class Decision(Value):
     price: Decimal
     """The last price folded."""
     rest: tuple[Tick, ...] = ()
+    unfinished: bool = False
+    """`units_max` were walked: the rest belongs to the same decision."""
 
     @property
     def order_qty(self) -> Decimal:
@@ -68,10 +71,11 @@ class _Move:
 
 
 @exact
-def decide(state: TradeState, ticks: Sequence[Tick]) -> Decision:
+def decide(state: TradeState, ticks: Sequence[Tick], *, units_max: int | None = None) -> Decision:
     """Fold prices in order, every unit between at its own tick's price, up to the first RESET. `ticks` is not empty.
 
-    What a RESET still waits for, or leads to, comes before any further unit: then nothing is folded.
+    What a RESET still waits for, or leads to, comes before any further unit: then nothing is folded. `units_max` bounds
+    the work of one call.
     """
     price = ticks[0].price
     if state.resizing and not order_worth_sending(state, price):
@@ -83,14 +87,17 @@ def decide(state: TradeState, ticks: Sequence[Tick]) -> Decision:
     moves: list[_Move] = []
     changes: list[UnitChange] = []
     rest: tuple[Tick, ...] = ()
+    walked, unfinished = 0, False
     for index, tick in enumerate(ticks):
         price, before = tick.price, folded.current_unit
         reached = folded.grid.line_reached(folded.line, price)
-        while folded.line != reached and not folded.reset_due:
+        while folded.line != reached and not folded.reset_due and walked != units_max:
+            walked += 1
             folded = _one_unit(folded, Direction.UP if reached > folded.line else Direction.DOWN, price, moves)
         if folded.current_unit != before:
             changes.append(UnitChange(from_unit=before, to_unit=folded.current_unit, price=price, time_ms=tick.time_ms))
-        if folded.reset_due:
+        unfinished = folded.line != reached and not folded.reset_due
+        if folded.reset_due or unfinished:
             rest = tuple(ticks[index:])
             break
     wanted = folded.ledger
@@ -100,6 +107,7 @@ def decide(state: TradeState, ticks: Sequence[Tick]) -> Decision:
         unit_changes=tuple(changes),
         price=price,
         rest=rest,
+        unfinished=unfinished,
     )
 
 
@@ -209,6 +217,30 @@ def regridded(state: TradeState, price: Decimal, unit_size: Decimal) -> TradeSta
     fresh = state.changed(grid=grid, base_unit=0, current_unit=0, peak_unit=0, valley_unit=0)
     # What is still due counts as filled, as it does everywhere in the fold.
     return fresh.with_fragments(state.wanted_long)
+
+
+@exact
+def corrected(state: TradeState, execution: Execution) -> TradeState:
+    """The ledger after a trade on the exchange that was not ours. What the strategy wants stays: the rest is due."""
+    ledger = state.ledger
+    for leg in strange_legs(ledger, execution.size):
+        ledger = ledger.moved(leg, execution.average_price)
+    after = state.changed(ledger=ledger.charged(execution.fee_usd))
+    # A resize of the cycle before is given up; the next RESET compares again.
+    return after.changed(wanted_long=state.ledger.long_qty, resizing=False) if state.resizing else after
+
+
+@exact
+def adopted(state: TradeState, price: Decimal, leverage: int) -> TradeState:
+    """A new cycle that begins at `price` with what is held, as its 100% long. The net held must be long."""
+    if state.ledger.net_qty <= 0:
+        raise ValueError(f"the position is {state.ledger.net_qty:f} {state.terms.coin}; a cycle begins with a long")
+    line = state.grid.line_reached(state.line, price)
+    here = state.changed(
+        terms=state.terms.model_copy(update={"leverage": leverage}), current_unit=line - state.base_unit
+    )
+    fresh = reset(here, price).state
+    return fresh.changed(wanted_long=fresh.ledger.long_qty, resizing=False)
 
 
 def turning_points(ticks: Sequence[Tick]) -> list[Tick]:

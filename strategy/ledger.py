@@ -99,3 +99,15 @@ def settled(ledger: Ledger, legs: tuple[Leg, ...], execution: Execution) -> Ledg
     for leg in filled_legs(legs, execution.size):
         ledger = ledger.moved(leg, execution.average_price)
     return ledger.charged(execution.fee_usd)
+
+
+def strange_legs(ledger: Ledger, size: Decimal) -> tuple[Leg, ...]:
+    """How `size` (signed) that was traded on the exchange without us moves our split: it closes before it opens."""
+    closing, opening = (
+        ((Action.COVER_SHORT, ledger.short_qty), Action.BUY_LONG)
+        if size > 0
+        else ((Action.SELL_LONG, ledger.long_qty), Action.OPEN_SHORT)
+    )
+    closed = min(closing[1], abs(size))
+    pairs = ((closing[0], closed), (opening, abs(size) - closed))
+    return tuple(Leg(action=action, qty=qty) for action, qty in pairs if qty)

@@ -134,8 +134,8 @@ def fit_to_lot(legs: tuple[Leg, ...], lot: Decimal) -> tuple[Leg, ...]:
 class Tick(Value):
     """A trade on the exchange: USD per coin, ms UTC."""
 
-    price: Decimal = Field(gt=0)
-    time_ms: int
+    price: Decimal = Field(gt=0, max_digits=40)
+    time_ms: int = Field(ge=0, lt=2**63)
 
 
 class Execution(Value):

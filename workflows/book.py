@@ -6,18 +6,22 @@ from decimal import Decimal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from exchange.port import OrderOutcome, OutcomeStatus
+    from exchange.port import OutcomeStatus
     from journal import entries
     from strategy.fold import Decision, booked, decide, order_worth_sending, reset, turning_points
     from strategy.state import TradeState
     from strategy.values import Execution, Phase
-    from workflows.contracts import Mode, NeedsAttention, PendingOrder, TradeRecord
-    from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price
+    from workflows.contracts import Mode, NeedsAttention, PendingOrder, TradeRecord, UnitsReached
+    from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, execution_of
     from workflows.diary import Diary
 
 RETRY_AFTER = timedelta(seconds=1)
 """Between an order that found nobody to trade with and the next; it doubles."""
 RETRY_AFTER_MAX = timedelta(minutes=1)
+UNITS_REACHED_KEPT = 50
+UNITS_AT_ONCE = 2_000
+"""A workflow that thinks for two seconds without a pause is taken for stuck."""
+A_BREATH = timedelta(milliseconds=1)
 INBOX_MAX = 1_000
 """Above it the inbox keeps only the turning points of the price."""
 
@@ -53,6 +57,11 @@ class Book:
                 record.inbox[:] = turning_points(record.inbox)
             taken = self.taken = len(record.inbox)
             decision = self._decide()
+            if decision.unfinished:
+                self._note_decision(decision, None)
+                self._accept(decision, taken, None)
+                await workflow.sleep(A_BREATH)
+                return
             qty = self._order_due(decision.state, decision.price) if record.mode is Mode.TRADING else Decimal(0)
             if not qty:
                 self._note_decision(decision, None)
@@ -70,7 +79,7 @@ class Book:
         outcome = await self._desk.send(pending.intent, pending.purpose)
         self._record.pending = None
         if outcome.status is OutcomeStatus.FILLED:
-            self._accept(pending.decision, pending.taken, _execution(outcome))
+            self._accept(pending.decision, pending.taken, execution_of(outcome))
         elif outcome.status is OutcomeStatus.NOT_EXECUTED or outcome.reason in WORTH_A_NEW_INTENT:
             await self._prepare_another_try()
         else:
@@ -88,7 +97,7 @@ class Book:
     def _decide(self) -> Decision:
         record, state = self._record, self._state
         if record.inbox:
-            return decide(state, tuple(record.inbox))
+            return decide(state, tuple(record.inbox), units_max=UNITS_AT_ONCE)
         assert record.last_price is not None
         return Decision(state=state, legs=state.legs_due, unit_changes=(), price=record.last_price)
 
@@ -105,6 +114,8 @@ class Book:
         self._fresh_price, self._retries = None, 0
         for change in decision.unit_changes:
             workflow.logger.info("Unit change: %d -> %d", change.from_unit, change.to_unit)
+            record.units_reached.append(UnitsReached(time_ms=change.time_ms, unit=change.to_unit))
+        del record.units_reached[:-UNITS_REACHED_KEPT]
         if state.reset_due and not self._order_due(state):
             self._reset(decision.price)
 
@@ -151,11 +162,6 @@ class Book:
             order_qty=decision.order_qty,
             cloid=cloid,
         )
-
-
-def _execution(outcome: OrderOutcome) -> Execution:
-    assert outcome.average_price is not None
-    return Execution(size=outcome.filled_size, average_price=outcome.average_price, fee_usd=outcome.fee_usd)
 
 
 def _purpose(before: TradeState, after: TradeState) -> str:

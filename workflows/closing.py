@@ -1,4 +1,4 @@
-"""Closing a trade: sell or cover until nothing of it is left, and see that the exchange says so too."""
+"""Closing a trade: tried until the exchange itself says that nothing is left, no position and no resting order."""
 
 from datetime import timedelta
 from decimal import Decimal
@@ -6,67 +6,101 @@ from decimal import Decimal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from activities.messages import Findings
     from exchange.port import OutcomeStatus
     from journal.entries import AlertRecord, Closed
     from strategy.fold import booked
-    from strategy.state import TradeState
-    from strategy.values import Execution
-    from workflows.contracts import Mode, NeedsAttention, TradeRecord
-    from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, read_position
+    from workflows.contracts import FlatProof, Mode, NeedsAttention, TradeRecord
+    from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, execution_of, read_position
     from workflows.diary import Diary
+    from workflows.reconcile import Reconciler
 
 RETRY_AFTER = timedelta(seconds=1)
+"""After a try that came to nothing; it doubles."""
+RETRY_AFTER_MAX = timedelta(seconds=30)
 
 
-async def close_some(record: TradeRecord, desk: Desk, diary: Diary) -> None:
-    """One order towards flat, what was unknown settled first; CLOSED when the exchange holds nothing of the trade.
-
-    Raises NeedsAttention with a refusal.
-    """
-    await _settle_pending(record, desk)
-    state = record.state
-    assert state is not None
-    if state.ledger.net_qty:
+async def close_some(record: TradeRecord, desk: Desk, diary: Diary, reconciler: Reconciler) -> None:
+    """One step towards flat: settle what is unknown, cancel what rests, sell or cover what is held, or see that it is
+    done. Raises NeedsAttention with a refusal: it is tried again, and a person should know."""
+    await desk.settle_pending()
+    findings = await reconciler.look()
+    record.close_looks += 1
+    await reconciler.take_over(findings)
+    if findings.resting:
+        record.close_cancelled += await desk.cancel_resting()
+    elif findings.position.size:
         await _reduce(record, desk)
-        return
-    record.not_ours = (await read_position(record.input.network, record.input.coin)).size
-    if record.not_ours:
-        text = f"closed; the exchange still holds {record.not_ours:f} {record.input.coin} that is not of this trade"
-        diary.add(AlertRecord, text=text)
-    record.mode = Mode.CLOSED
-    price = record.last_price
-    assert price is not None
-    pnl_usd = state.equity(price) - record.input.margin_usd
-    diary.add(Closed, reason=record.close_reason or "", realized_pnl_usd=pnl_usd, price=price)
+    else:
+        _end(record, diary, findings)
 
 
-async def _settle_pending(record: TradeRecord, desk: Desk) -> None:
-    """An intent whose outcome nobody knows yet comes before anything new."""
-    if record.pending is None:
-        return
-    outcome = await desk.send(record.pending.intent, record.pending.purpose)
-    if outcome.status is OutcomeStatus.FILLED and outcome.average_price is not None:
-        record.state = booked(
-            record.pending.decision.state,
-            Execution(size=outcome.filled_size, average_price=outcome.average_price, fee_usd=outcome.fee_usd),
-        )
-    record.pending = None
+async def pause_before_next_try(record: TradeRecord) -> None:
+    record.close_troubles += 1
+    await workflow.sleep(min(RETRY_AFTER * 2 ** min(record.close_troubles - 1, 10), RETRY_AFTER_MAX))
 
 
 async def _reduce(record: TradeRecord, desk: Desk) -> None:
     """One reduce-only order for all that is left."""
-    state: TradeState | None = record.state
+    state = record.state
     assert state is not None
     price = await current_price(record.input.network, record.input.coin)
     wanted = state.changed(wanted_long=Decimal(0), wanted_short=Decimal(0), resizing=False, reset_due=False)
     record.last_price = price
     intent = await desk.prepare(wanted.net_due, price, "close", reduce_only=True)
     outcome = await desk.send(intent, "close")
-    if outcome.status is OutcomeStatus.FILLED and outcome.average_price is not None:
-        record.state = booked(
-            wanted, Execution(size=outcome.filled_size, average_price=outcome.average_price, fee_usd=outcome.fee_usd)
-        )
+    if outcome.status is OutcomeStatus.FILLED:
+        record.state = booked(wanted, execution_of(outcome))
+        record.close_troubles = 0
     elif outcome.status is OutcomeStatus.NOT_EXECUTED or outcome.reason in WORTH_A_NEW_INTENT:
-        await workflow.sleep(RETRY_AFTER)
+        await pause_before_next_try(record)
     else:
         raise NeedsAttention(f"closing was refused by the exchange: {outcome.text}")
+
+
+def _end(record: TradeRecord, diary: Diary, findings: Findings) -> None:
+    """Flat: proved by what the exchange said last."""
+    assert record.state is not None and record.last_price is not None
+    record.flat_proof = FlatProof(
+        asked_at_ms=findings.at_ms, looks=record.close_looks, cancelled_orders=record.close_cancelled
+    )
+    record.mode = Mode.STOPPED if record.stopping else Mode.CLOSED
+    record.attention, record.difference = None, None
+    record.inbox.clear()
+    diary.add(
+        Closed,
+        reason=record.close_reason or "",
+        realized_pnl_usd=record.state.equity(record.last_price) - record.input.margin_usd,
+        price=record.last_price,
+        flat_at_ms=findings.at_ms,
+        flat_looks=record.close_looks,
+        cancelled_orders=record.close_cancelled,
+    )
+
+
+async def close_some_as_in_0_1(record: TradeRecord, desk: Desk, diary: Diary) -> None:
+    """What runs begun by release 0.1.0 did: kept so that they replay. It can go when none of them is left."""
+    await desk.settle_pending()
+    state = record.state
+    assert state is not None
+    if state.ledger.net_qty:
+        price = await current_price(record.input.network, record.input.coin)
+        wanted = state.changed(wanted_long=Decimal(0), wanted_short=Decimal(0), resizing=False, reset_due=False)
+        record.last_price = price
+        intent = await desk.prepare(wanted.net_due, price, "close", reduce_only=True)
+        outcome = await desk.send(intent, "close")
+        if outcome.status is OutcomeStatus.FILLED:
+            record.state = booked(wanted, execution_of(outcome))
+        elif outcome.status is OutcomeStatus.NOT_EXECUTED or outcome.reason in WORTH_A_NEW_INTENT:
+            await workflow.sleep(RETRY_AFTER)
+        else:
+            raise NeedsAttention(f"closing was refused by the exchange: {outcome.text}")
+        return
+    left = (await read_position(record.input.network, record.input.coin)).size
+    if left:
+        text = f"closed; the exchange still holds {left:f} {record.input.coin} that is not of this trade"
+        diary.add(AlertRecord, text=text)
+    record.mode = Mode.CLOSED
+    assert record.last_price is not None
+    pnl_usd = state.equity(record.last_price) - record.input.margin_usd
+    diary.add(Closed, reason=record.close_reason or "", realized_pnl_usd=pnl_usd, price=record.last_price)

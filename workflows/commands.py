@@ -8,13 +8,33 @@ from pydantic import ValidationError
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import Message
+    from activities.messages import Message, Outage
     from journal.entries import OperatorRecord, RejectedInput
     from strategy.checks import grid_refusal
-    from workflows.contracts import Close, Mode, Pause, Resume, SetUnitSize, TradeRecord
-    from workflows.diary import Diary
+    from workflows.contracts import (
+        Adopt,
+        Answer,
+        Away,
+        Close,
+        Mode,
+        Pause,
+        Rehedge,
+        Release,
+        Resume,
+        SetUnitSize,
+        Stop,
+        TradeRecord,
+        printable,
+    )
+    from workflows.diary import Diary, now_ms
 
 NOTES_KEPT = 50
+UNREADABLE = "[a payload can't be read"
+"""How what no converter can decode arrives here: see `encryption.TellingConverter`."""
+FIELDS_MAX = 50
+REFUSALS_SHOWN = 3
+AWAY_WAITING_MAX = 10
+AHEAD_MS_MAX = 30_000
 
 M = TypeVar("M", bound=Message)
 
@@ -49,22 +69,85 @@ class Commands:
     def resume(self, asked: Resume) -> str:
         self.check_resume(asked)
         self._record.mode, self._record.attention = Mode.TRADING, None
+        self._record.look_due = "resumed"
+        # Told anew if it is still there.
+        self._record.difference = None
         return self._done("resume", asked, "trading: one order takes the position to where the price is now")
 
     def check_close(self, _: Close) -> None:
-        self._require("close", Mode.TRADING, Mode.PAUSED, Mode.ATTENTION)
+        self._require("close", Mode.TRADING, Mode.PAUSED, Mode.ATTENTION, Mode.STOPPED)
 
     def close(self, asked: Close) -> str:
         self.check_close(asked)
-        self._record.close_reason, self._record.attention = asked.reason or "asked by the operator", None
-        self._record.mode, self._record.new_unit_size = Mode.CLOSING, None
+        if self._record.mode is Mode.STOPPED:
+            return self._answer(Answer.RELEASE, asked, "closed: it was flat already")
+        self._begin_closing(asked.reason or "asked by the operator")
         return self._done("close", asked, "closing")
+
+    def check_stop(self, _: Stop) -> None:
+        self._refuse("stop", Mode.STOPPED, Mode.CLOSED)
+
+    def stop(self, asked: Stop) -> str:
+        """Also of a trade that is opening or closing: it then ends up stopped."""
+        self.check_stop(asked)
+        self._record.stopping = True
+        self._begin_closing(asked.reason or "emergency stop")
+        return self._done("stop", asked, "stopping")
+
+    def _begin_closing(self, reason: str) -> None:
+        record = self._record
+        record.close_reason, record.attention, record.new_unit_size, record.answer = reason, None, None, None
+        if record.mode is not Mode.OPENING:
+            record.mode = Mode.CLOSING
+
+    def check_adopt(self, _: Adopt) -> None:
+        self._require("adopt", Mode.ATTENTION)
+
+    def adopt(self, asked: Adopt) -> str:
+        self.check_adopt(asked)
+        return self._answer(Answer.ADOPT, asked, "a new cycle begins with what the exchange holds")
+
+    def check_rehedge(self, _: Rehedge) -> None:
+        self._require("rehedge", Mode.ATTENTION)
+
+    def rehedge(self, asked: Rehedge) -> str:
+        self.check_rehedge(asked)
+        return self._answer(Answer.REHEDGE, asked, "one order makes the exchange hold what the ladder wants")
+
+    def check_release(self, _: Release) -> None:
+        self._require("release", Mode.ATTENTION, Mode.PAUSED, Mode.CLOSING, Mode.STOPPED)
+
+    def release(self, asked: Release) -> str:
+        self.check_release(asked)
+        return self._answer(Answer.RELEASE, asked, "the trade ends without an order")
+
+    def _answer(self, answer: Answer, asked: Message, result: str) -> str:
+        self._record.answer = answer
+        return self._done(answer.value, asked, result)
+
+    def was_away(self, outage: Outage) -> None:
+        """Something was gone and is back: look what the exchange holds, and report what it meant."""
+        record = self._record
+        if record.mode in (Mode.OPENING, Mode.CLOSING, Mode.CLOSED):
+            return
+        if outage.to_ms < outage.from_ms or outage.to_ms > now_ms() + AHEAD_MS_MAX:
+            raise ValueError(f"from_ms is {outage.from_ms}, to_ms {outage.to_ms}; a stretch that is over is allowed")
+        told = [each.outage for each in record.away] + [
+            Outage(who=each.who, from_ms=each.from_ms, to_ms=each.to_ms) for each in record.away_reports
+        ]
+        record.look_due = f"{outage.who} was away"
+        # Another process may have told it, and a trade misses nothing before it is there.
+        if outage.to_ms < record.opened_ms or any(outage.overlaps(each) for each in told):
+            return
+        record.away = [*record.away, Away(outage=outage, heard_ms=now_ms())][-AWAY_WAITING_MAX:]
 
     def cancelled(self) -> None:
         """Temporal's own Cancel means the same: a trade is never left with its position open and nobody watching."""
-        if self._record.close_reason is None:
+        if self._record.mode is Mode.STOPPED:
+            self._record.answer = Answer.RELEASE
+        elif self._record.close_reason is None:
             self._record.close_reason, self._record.mode = "cancelled in Temporal", Mode.CLOSING
-            self._record.new_unit_size, self._record.attention = None, None
+            self._record.new_unit_size, self._record.attention, self._record.answer = None, None, None
         self.note("cancelled in Temporal: closing")
 
     def check_set_unit_size(self, asked: SetUnitSize) -> None:
@@ -81,9 +164,12 @@ class Commands:
 
     def refused(self, name: str, text: str) -> None:
         """Nothing is lost: what was refused is in the notes and the journal."""
+        if UNREADABLE in text and not workflow.patched("reconcile"):
+            return  # Release 0.1.0 never heard of it, and its runs have to replay.
+        name, text = printable(name[:100]), printable(text[:500])
         self.note(f"{name} refused: {text}")
         if self._record.trade is not None:
-            self._diary.add(RejectedInput, name=name[:100], payload="", text=text[:500])
+            self._diary.add(RejectedInput, name=name, payload="", text=text)
 
     def note(self, text: str) -> None:
         """Something people should see that changes nothing."""
@@ -95,8 +181,13 @@ class Commands:
             allowed = " or ".join(modes)
             raise ValueError(f"{command} is for a trade that is {allowed}; this one is {self._record.mode}")
 
+    def _refuse(self, command: str, *modes: Mode) -> None:
+        if self._record.mode in modes:
+            raise ValueError(f"{command} is for a trade that is open; this one is {self._record.mode}")
+
     def _done(self, command: str, asked: Message, result: str) -> str:
-        self._diary.add(OperatorRecord, command=command, arguments=asked.model_dump(mode="json"), result=result)
+        if self._record.trade is not None:
+            self._diary.add(OperatorRecord, command=command, arguments=asked.model_dump(mode="json"), result=result)
         return result
 
 
@@ -112,10 +203,13 @@ def new_grid_refusal(record: TradeRecord, price: Decimal, unit_size: Decimal) ->
 def _valid(model: type[M], value: object) -> M:
     if not isinstance(value, dict):
         raise ValueError(f"{str(value)[:80]!r} was given; one JSON object is expected")
+    if len(value) > FIELDS_MAX:
+        # Each would get a sentence: a workflow has two seconds for all.
+        raise ValueError(f"{len(value)} fields were given; allowed: {', '.join(model.model_fields)}")
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise ValueError("; ".join(_sentence(model, detail) for detail in error.errors())) from None
+        raise ValueError("; ".join(_sentence(model, detail) for detail in error.errors()[:REFUSALS_SHOWN])) from None
 
 
 def _sentence(model: type[Message], detail: object) -> str:

@@ -7,10 +7,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from activities.messages import Message
-from exchange.port import Intent
+from activities.messages import Message, Notice, Outage, Who
+from exchange.port import Fill, Intent, PriceRange
 from journal.entries import Entry, TradeRef
 from strategy.fold import Decision
 from strategy.ladder import V6, AtReset, Ladder
@@ -46,8 +46,10 @@ class Mode(StrEnum):
     PAUSED = "paused"
     """Units are tracked without orders."""
     ATTENTION = "attention"
-    """An order was refused: no orders until a person says so."""
+    """No orders until a person says how it goes on: an order was refused, or the exchange holds something else."""
     CLOSING = "closing"
+    STOPPED = "stopped"
+    """Flat after an emergency stop: never an order again; a person releases it."""
     CLOSED = "closed"
 
 
@@ -55,21 +57,54 @@ class NeedsAttention(Exception):
     """Only a person can say how the trade goes on; the text is for them."""
 
 
+def printable(text: str) -> str:
+    """What every database and terminal can keep: no control characters, no half of a surrogate pair."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+Reason = Annotated[str, Field(max_length=500), AfterValidator(printable)]
+Amount = Annotated[Decimal, Field(gt=0, max_digits=40)]
+
+
 class Pause(Message):
-    reason: str = Field(default="", max_length=500)
+    reason: Reason = ""
 
 
 class Resume(Message):
-    reason: str = Field(default="", max_length=500)
+    reason: Reason = ""
 
 
 class Close(Message):
-    reason: str = Field(default="", max_length=500)
+    reason: Reason = ""
+
+
+class Adopt(Message):
+    """A new cycle begins now, with what the exchange holds."""
+
+    reason: Reason = ""
+
+
+class Rehedge(Message):
+    """One order makes the exchange hold what the ladder wants."""
+
+    reason: Reason = ""
+
+
+class Release(Message):
+    """The trade ends without an order; what the exchange holds is the operator's."""
+
+    reason: Reason = ""
+
+
+class Stop(Message):
+    """Emergency: close, and never order again until released."""
+
+    reason: Reason = ""
 
 
 class SetUnitSize(Message):
-    unit_size: Annotated[Decimal, Field(gt=0)]
-    reason: str = Field(default="", max_length=500)
+    unit_size: Amount
+    reason: Reason = ""
 
 
 class PendingOrder(Message):
@@ -83,9 +118,12 @@ class PendingOrder(Message):
 
 
 class LastOrder(Message):
-    """For people: an order of the trade as it ended."""
+    """For people: an order of the trade as it ended. `established_by` and `asks` are the proof of its outcome."""
 
     time_ms: int
+    sent_ms: int = 0
+    established_by: str = ""
+    asks: int = 0
     purpose: str
     size: Decimal
     price: Decimal | None
@@ -93,10 +131,89 @@ class LastOrder(Message):
     cloid: str
 
 
+class Answer(StrEnum):
+    """What a person decided about a trade that needs attention."""
+
+    ADOPT = "adopt"
+    REHEDGE = "rehedge"
+    RELEASE = "release"
+
+
+class Difference(Message):
+    """What the exchange has otherwise than the trade, and did not get from it. Sizes signed, in coin."""
+
+    wanted_size: Decimal
+    held_size: Decimal
+    wanted_leverage: int
+    leverage: int
+    fills: tuple[Fill, ...]
+    """Of others in this coin since both last agreed; the newest ten."""
+    liquidated: bool
+    at_ms: int
+
+    def same_as(self, other: "Difference") -> bool:
+        return (self.held_size, self.leverage) == (other.held_size, other.leverage)
+
+
+class FlatProof(Message):
+    """The exchange's own word that nothing is left: no position, no resting order."""
+
+    asked_at_ms: int
+    looks: int
+    """How often it was asked until it said so."""
+    cancelled_orders: int
+
+
+class Away(Message):
+    """An outage that is not reported yet. `missed` is known once the exchange was asked."""
+
+    outage: Outage
+    heard_ms: int
+    looked: bool = False
+    missed: PriceRange | None = None
+
+
+class AwayReport(Message):
+    """While I was away: what an outage meant for the trade."""
+
+    who: Who
+    from_ms: int
+    to_ms: int
+    low: Decimal | None
+    high: Decimal | None
+    """Prices missed, to the minute; None where nothing was traded."""
+    units: tuple[int, ...]
+    """Units as they were reached by prices from then, in order; empty when none completed."""
+    orders: tuple[str, ...]
+    """Those that were on their way, and how it is known what became of them."""
+    difference: str | None
+
+
+class UnitsReached(Message):
+    time_ms: int
+    """Of the price."""
+    unit: int
+
+
+RETIRED = frozenset({"not_ours"})
+"""Fields of former releases that mean nothing any more."""
+
+
 class TradeRecord(BaseModel):
-    """Every mutable field of a trade's workflow: what the next run of it continues with."""
+    """Every mutable field of a trade's workflow: what the next run of it continues with.
+
+    Open trades carry it from release to release: a field (here and in all that is in it) may be added with a default,
+    never renamed, and one that goes is named in RETIRED.
+    """
 
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_retired(cls, given: object) -> object:
+        return (
+            {name: value for name, value in given.items() if name not in RETIRED} if isinstance(given, dict) else given
+        )
 
     input: TradeInput
     trade: TradeRef | None = None
@@ -121,8 +238,33 @@ class TradeRecord(BaseModel):
     """Journal entries not written yet."""
     next_seq: int = 1
     close_reason: str | None = None
-    not_ours: Decimal = Decimal(0)
-    """What the exchange still held in the coin when the trade was closed: somebody else's."""
+    stopping: bool = False
+    """The close is an emergency stop."""
+    flat_proof: FlatProof | None = None
+    close_looks: int = 0
+    """How often the exchange was asked whether it is flat."""
+    close_cancelled: int = 0
+    close_troubles: int = 0
+    """In a row."""
+    look_due: str | None = None
+    """Why the exchange has to be asked what it holds before anything else is ordered."""
+    opened_ms: int = 0
+    """The first moment whose fills in the coin are of this trade's time, by the exchange's clock."""
+    looked_ms: int = 0
+    agreed_ms: int = 0
+    """When exchange and ledger last agreed; what others did since is listed from here."""
+    funding_ms: int = 0
+    """Of the newest payment in the ledger."""
+    strange_tids: list[int] = Field(default_factory=list)
+    """Fills of others that are told already."""
+    difference: Difference | None = None
+    answer: Answer | None = None
+    away: list[Away] = Field(default_factory=list)
+    away_reports: list[AwayReport] = Field(default_factory=list)
+    units_reached: list[UnitsReached] = Field(default_factory=list)
+    """The newest, for those reports."""
+    notices: list[Notice] = Field(default_factory=list)
+    """Not delivered yet."""
     new_unit_size: Decimal | None = None
     attention: str | None = None
     notes: list[str] = Field(default_factory=list)
@@ -167,6 +309,12 @@ class TradeStatus(Message):
     steps: int
     order_in_flight: bool
     attention: str | None
+    difference: Difference | None = None
+    """What the exchange holds otherwise; the answer is adopt, rehedge, release or close."""
+    agreed_ms: int = 0
+    """When exchange and ledger were last seen to agree."""
+    flat_proof: FlatProof | None = None
+    away: tuple[AwayReport, ...] = ()
     ledger: LedgerView | None
     last_orders: tuple[LastOrder, ...]
     notes: tuple[str, ...]

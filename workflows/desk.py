@@ -2,17 +2,29 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import MarketFacts, MarketQuestion, OrderRequest, orders_queue
+    from activities.messages import (
+        Findings,
+        LeverageChange,
+        LookRequest,
+        MarketFacts,
+        MarketQuestion,
+        OrderRequest,
+        Outage,
+        orders_queue,
+    )
     from exchange.errors import RejectReason
     from exchange.grid import limit_price
-    from exchange.port import Intent, OrderOutcome, OutcomeStatus, Position, Side
+    from exchange.port import Fill, Intent, OrderOutcome, OutcomeStatus, Position, Side
     from journal.entries import FillRecord, IntentRecord, OutcomeRecord
+    from strategy.fold import booked
+    from strategy.values import Execution
     from telemetry.tracing import child_traceparent, emit_span
     from workflows.contracts import LastOrder, TradeRecord
     from workflows.diary import Diary, now_ms
@@ -22,12 +34,18 @@ T = TypeVar("T")
 EXPIRY_MS = 5_000
 """An order that reaches the exchange later than this is refused by it."""
 LAST_ORDERS_KEPT = 10
+ANSWERS_WITHIN = timedelta(seconds=10)
+"""A question to the exchange; one that a dead worker took is asked again after it."""
+CLOCKS_DIFFER_MS = 60_000
+"""By so much more than what is asked for is looked through: the exchange's clock is not ours."""
 JOURNAL_WAITS_S = 3.0
 WORTH_A_NEW_INTENT = frozenset({RejectReason.NO_MATCH, RejectReason.EXPIRED, RejectReason.NONCE})
 
 _ASK_AGAIN = RetryPolicy(
     initial_interval=timedelta(milliseconds=200), backoff_coefficient=2, maximum_interval=timedelta(seconds=20)
 )
+
+_LOOK_AGAIN = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=5))
 
 
 class Desk:
@@ -37,13 +55,26 @@ class Desk:
         self._record = record
         self._diary = diary
 
+    @property
+    def _tag(self) -> str:
+        """The first half of every cloid of the trade, in hex: by it its fills are known among all others."""
+        assert self._record.trade is not None
+        return sha256(self._record.trade.trade_id.encode()).hexdigest()[:16]
+
+    def is_ours(self, fill: Fill) -> bool:
+        record = self._record
+        if fill.cloid is None:
+            return False
+        # Orders of release 0.1.0 had no tag.
+        return fill.cloid[2:18] == self._tag or fill.cloid in {order.cloid for order in record.last_orders}
+
     async def prepare(self, qty: Decimal, price: Decimal, purpose: str, *, reduce_only: bool = False) -> Intent:
         """Fix an order for good: buy (`qty` > 0) or sell, not further from `price` than the trade's slippage."""
         record = self._record
         side = Side.BUY if qty > 0 else Side.SELL
         nonce = await self.draw_nonce()
         intent = Intent(
-            cloid=f"0x{workflow.uuid4().hex}",
+            cloid=f"0x{self._tag}{workflow.uuid4().hex[:16]}",
             account=record.account,
             signer=record.signer,
             nonce=nonce,
@@ -78,7 +109,66 @@ class Desk:
         self._diary.held = False
         outcome: OrderOutcome = await execution
         self._note_outcome(intent, outcome, purpose)
+        if outcome.proof.established_by != "reply":
+            self._record.look_due = f"order {intent.cloid} had no answer"
         return outcome
+
+    async def settle_pending(self) -> None:
+        """An intent whose outcome nobody knows yet comes before anything new."""
+        record, pending = self._record, self._record.pending
+        if pending is None:
+            return
+        outcome = await self.send(pending.intent, pending.purpose)
+        if outcome.status is OutcomeStatus.FILLED and outcome.average_price is not None:
+            record.state = booked(pending.decision.state, execution_of(outcome))
+        record.pending = None
+
+    async def set_leverage(self, leverage: int) -> None:
+        """Cross margin at this leverage."""
+        change = LeverageChange(
+            network=self._record.input.network,
+            coin=self._record.input.coin,
+            leverage=leverage,
+            nonce=await self.draw_nonce(),
+        )
+        await workflow.execute_activity(
+            "set_leverage",
+            change,
+            task_queue=orders_queue(self._record.signer),
+            start_to_close_timeout=ANSWERS_WITHIN,
+            summary=f"cross margin at {leverage}x",
+        )
+
+    async def look(self, away: Outage | None = None) -> Findings:
+        """What the exchange has in the coin, and what happened there since it last agreed with the ledger."""
+        found: Findings = await workflow.execute_activity(
+            "look",
+            self._look_request(away),
+            result_type=Findings,
+            start_to_close_timeout=ANSWERS_WITHIN,
+            retry_policy=_LOOK_AGAIN,
+            summary=f"what the exchange holds of {self._record.input.coin}",
+        )
+        return found
+
+    async def cancel_resting(self) -> int:
+        """Take all resting orders in the coin off the book; how many there were."""
+        cancelled: int = await workflow.execute_activity(
+            "cancel_resting",
+            self._look_request(None),
+            result_type=int,
+            start_to_close_timeout=ANSWERS_WITHIN,
+            retry_policy=_LOOK_AGAIN,
+            summary=f"cancel resting orders in {self._record.input.coin}",
+        )
+        return cancelled
+
+    def _look_request(self, away: Outage | None) -> LookRequest:
+        record = self._record
+        since_ms = max(record.agreed_ms - CLOCKS_DIFFER_MS, record.opened_ms)
+        return LookRequest(
+            network=record.input.network, account=record.account, coin=record.input.coin, since_ms=since_ms, away=away
+        )
 
     async def draw_nonce(self) -> int:
         # Local: its result is written to history in the same step that schedules the sending, at no cost in time.
@@ -138,6 +228,9 @@ class Desk:
             )
         last = LastOrder(
             time_ms=now_ms(),
+            sent_ms=intent.expires_after_ms - EXPIRY_MS,
+            established_by=outcome.proof.established_by,
+            asks=outcome.proof.asks,
             purpose=purpose,
             size=outcome.filled_size if outcome.status is OutcomeStatus.FILLED else Decimal(0),
             price=outcome.average_price,
@@ -145,6 +238,12 @@ class Desk:
             cloid=intent.cloid,
         )
         self._record.last_orders = [*self._record.last_orders, last][-LAST_ORDERS_KEPT:]
+
+
+def execution_of(outcome: OrderOutcome) -> Execution:
+    """Of an order that was filled, wholly or in part."""
+    assert outcome.average_price is not None
+    return Execution(size=outcome.filled_size, average_price=outcome.average_price, fee_usd=outcome.fee_usd)
 
 
 async def inspect_market(network: str, coin: str) -> MarketFacts:
@@ -165,7 +264,7 @@ async def _ask(activity: str, network: str, coin: str, answer: type[T], what: st
         activity,
         MarketQuestion(network=network, coin=coin),
         result_type=answer,
-        start_to_close_timeout=timedelta(seconds=15),
+        start_to_close_timeout=ANSWERS_WITHIN,
         retry_policy=_ASK_AGAIN,
         summary=f"{what} of {coin}",
     )

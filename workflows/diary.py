@@ -48,7 +48,7 @@ class Diary:
             await workflow.execute_activity(
                 "record",
                 batch,
-                start_to_close_timeout=timedelta(seconds=30),
+                start_to_close_timeout=timedelta(seconds=5),
                 retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
                 summary=f"journal {entries[0].seq}-{entries[-1].seq}",
             )

@@ -7,6 +7,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 
 with workflow.unsafe.imports_passed_through():
     from strategy.state import TradeState
+    from workflows.away import report_words
     from workflows.contracts import LedgerView, TradeRecord, TradeStatus
 
 COIN = SearchAttributeKey.for_keyword("Coin")
@@ -73,6 +74,10 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool)
         steps=len(state.steps) if state else 0,
         order_in_flight=order_in_flight,
         attention=record.attention,
+        difference=record.difference,
+        agreed_ms=record.agreed_ms,
+        flat_proof=record.flat_proof,
+        away=tuple(record.away_reports),
         ledger=ledger_view(state, price) if state and price is not None else None,
         last_orders=tuple(record.last_orders),
         notes=tuple(record.notes[-NOTES_SHOWN:]),
@@ -102,5 +107,7 @@ def details_markdown(record: TradeRecord) -> str:
     if record.last_orders:
         lines += ["", "| order | size | price | outcome |", "| --- | --- | --- | --- |"]
         lines += [f"| {o.purpose} | {o.size:f} | {o.price or 0:.4f} | {o.status} |" for o in record.last_orders[-5:]]
+    if record.away_reports:
+        lines += ["", "**While I was away**", *(f"- {report_words(report)}" for report in record.away_reports[-3:])]
     lines += [f"- {note}" for note in record.notes[-NOTES_SHOWN:]]
     return "\n".join(lines)

@@ -1,38 +1,39 @@
-"""What a trade hears and tells: signals, updates and queries.
+"""What a trade hears and tells: signals and queries; updates are in `workflows.updates`.
 
 Handlers take whatever comes, read it, and write down what is asked; the loop in `workflows.trade` acts on it.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import Tracking, UnitsMoved
+    from activities.messages import Outage, Tracking, UnitsMoved
     from strategy.fold import turning_points
-    from strategy.values import plain
     from workflows.book import Book
-    from workflows.commands import Commands
+    from workflows.commands import AHEAD_MS_MAX
     from workflows.contracts import (
+        Adopt,
         Close,
         LedgerView,
         Mode,
         Pause,
+        Rehedge,
+        Release,
         Resume,
         SetUnitSize,
-        TradeRecord,
+        Stop,
         TradeStatus,
     )
     from workflows.diary import now_ms
     from workflows.display import ledger_view, status_view
+    from workflows.updates import Updates
 
-CLOSE_ANSWERS_AFTER = timedelta(seconds=90)
-AHEAD_MS_MAX = 300_000
+SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "adopt", "rehedge", "release")
+"""An operator's."""
 JUMP_MAX = 5
 WAITING_MAX = 20_000
 """Prices told to a trade that can't act on them: its state has to fit into one message."""
@@ -43,7 +44,7 @@ def _check_plausible(moved: UnitsMoved, last_price: Decimal | None) -> None:
     latest_ms = now_ms() + AHEAD_MS_MAX
     for tick in moved.ticks:
         if tick.time_ms > latest_ms:
-            raise ValueError(f"time_ms is {tick.time_ms}; at most {latest_ms}, five minutes ahead, is allowed")
+            raise ValueError(f"time_ms is {tick.time_ms}; at most {latest_ms}, half a minute ahead, is allowed")
         if last_price is not None and not last_price / JUMP_MAX <= tick.price <= last_price * JUMP_MAX:
             raise ValueError(
                 f"price is {tick.price}; {last_price / JUMP_MAX:.6g} to {last_price * JUMP_MAX:.6g} is allowed, "
@@ -51,12 +52,10 @@ def _check_plausible(moved: UnitsMoved, last_price: Decimal | None) -> None:
             )
 
 
-class Handlers:
+class Handlers(Updates):
     """The part of a trade that others talk to."""
 
-    _record: TradeRecord
     _book: Book
-    _commands: Commands
 
     @workflow.query(description="Everything about the trade, for people and programs")
     def status(self) -> TradeStatus:
@@ -94,6 +93,8 @@ class Handlers:
     def units_moved(self, given: Any = None, *extra: Any) -> None:
         moved = self._commands.read(UnitsMoved, given, extra)
         record = self._record
+        if record.mode in (Mode.STOPPED, Mode.CLOSED):
+            return
         _check_plausible(moved, record.last_price)
         # Another feed process may have told some of it already.
         news = [tick for tick in moved.ticks if tick.time_ms >= record.since_ms]
@@ -126,74 +127,34 @@ class Handlers:
     def close(self, given: Any = None, *extra: Any) -> None:
         self._commands.close(self._commands.read(Close, given, extra))
 
+    @workflow.signal(description='Emergency: close, and never order again until released: {"reason": "..."}')
+    def stop(self, given: Any = None, *extra: Any) -> None:
+        self._commands.stop(self._commands.read(Stop, given, extra))
+
+    @workflow.signal(description='In attention: a new cycle with what the exchange holds: {"reason": "..."}')
+    def adopt(self, given: Any = None, *extra: Any) -> None:
+        self._commands.adopt(self._commands.read(Adopt, given, extra))
+
+    @workflow.signal(description='In attention: one order back to what the ladder wants: {"reason": "..."}')
+    def rehedge(self, given: Any = None, *extra: Any) -> None:
+        self._commands.rehedge(self._commands.read(Rehedge, given, extra))
+
+    @workflow.signal(description='End the trade without an order: {"reason": "..."}')
+    def release(self, given: Any = None, *extra: Any) -> None:
+        self._commands.release(self._commands.read(Release, given, extra))
+
+    @workflow.signal(description="From the feed or a worker: something was gone and is back")
+    def was_away(self, given: Any = None, *extra: Any) -> None:
+        self._commands.was_away(self._commands.read(Outage, given, extra))
+
     @workflow.signal(description='New grid at the current price, only at 100% long: {"unit_size": "2.5"}')
     def set_unit_size(self, given: Any = None, *extra: Any) -> None:
         self._commands.set_unit_size(self._commands.read(SetUnitSize, given, extra))
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, args: Sequence[RawValue]) -> None:
-        raise ValueError(f"there is no signal {name}; pause, resume, close and set_unit_size exist")
+        raise ValueError(f"there is no signal {name}; {', '.join(SIGNALS)} exist")
 
     def note_refused(self, signal: str, error: Exception) -> None:
         """Called by the guard: what a handler refused is kept where people see it."""
         self._commands.refused(signal, str(error))
-
-    @workflow.update(name="pause", description="As the signal, with an answer")
-    async def update_pause(self, given: Any = None, *extra: Any) -> str:
-        return self._commands.pause(self._commands.read(Pause, given, extra))
-
-    @update_pause.validator
-    def _check_pause(self, given: Any = None, *extra: Any) -> None:
-        self._commands.check_pause(self._commands.read(Pause, given, extra))
-
-    @workflow.update(name="resume", description="As the signal, with an answer")
-    async def update_resume(self, given: Any = None, *extra: Any) -> str:
-        return self._commands.resume(self._commands.read(Resume, given, extra))
-
-    @update_resume.validator
-    def _check_resume(self, given: Any = None, *extra: Any) -> None:
-        self._commands.check_resume(self._commands.read(Resume, given, extra))
-
-    @workflow.update(name="close", description="As the signal; answers when the exchange is flat")
-    async def update_close(self, given: Any = None, *extra: Any) -> str:
-        self._commands.close(self._commands.read(Close, given, extra))
-        try:
-            await workflow.wait_condition(
-                lambda: self._record.mode in (Mode.CLOSED, Mode.ATTENTION), timeout=CLOSE_ANSWERS_AFTER
-            )
-        except TimeoutError:
-            # A handler that waits for ever would keep the run from being renewed.
-            return "closing: the market takes no order yet; it is tried on"
-        return self._how_it_closed()
-
-    @update_close.validator
-    def _check_close(self, given: Any = None, *extra: Any) -> None:
-        self._commands.check_close(self._commands.read(Close, given, extra))
-
-    @workflow.update(name="set_unit_size", description="As the signal; answers when the new grid stands")
-    async def update_set_unit_size(self, given: Any = None, *extra: Any) -> str:
-        asked = self._commands.read(SetUnitSize, given, extra)
-        self._commands.set_unit_size(asked)
-        await workflow.wait_condition(lambda: self._record.new_unit_size is None)
-        if self._record.attention:
-            return f"attention: {self._record.attention}"
-        return self._grid_in_words(asked)
-
-    @update_set_unit_size.validator
-    def _check_set_unit_size(self, given: Any = None, *extra: Any) -> None:
-        self._commands.check_set_unit_size(self._commands.read(SetUnitSize, given, extra))
-
-    def _how_it_closed(self) -> str:
-        record = self._record
-        if record.mode is not Mode.CLOSED:
-            return f"attention: {record.attention}"
-        if record.not_ours:
-            return f"closed; the exchange still holds {record.not_ours:f} {record.input.coin} that is not of this trade"
-        return f"closed: {record.input.coin} is flat"
-
-    def _grid_in_words(self, asked: SetUnitSize) -> str:
-        assert self._record.state is not None
-        grid = self._record.state.grid
-        if grid.unit_size != asked.unit_size:
-            raise ApplicationError("; ".join(self._record.notes[-1:]) or "the trade is closing", non_retryable=True)
-        return f"units of {plain(grid.unit_size)} USD from {plain(grid.anchor_price)}"

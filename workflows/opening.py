@@ -7,7 +7,7 @@ from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import refused
-    from activities.messages import LeverageChange, MarketFacts, orders_queue
+    from activities.messages import MarketFacts
     from exchange.port import OutcomeStatus
     from journal.entries import Opened, TradeRef
     from strategy.checks import Plan, refusals
@@ -32,7 +32,7 @@ async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
     record.asset, record.size_decimals = facts.rules.asset, facts.rules.size_decimals
     record.slippage_bps, record.maintenance_rate = facts.slippage_bps, facts.rules.maintenance_rate
     record.trade = _trade_ref(record)
-    await _set_leverage(record, desk, leverage)
+    await desk.set_leverage(leverage)
     terms = Terms(
         coin=asked.coin,
         leverage=leverage,
@@ -44,6 +44,8 @@ async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
     execution, since_ms = await _buy(record, desk, terms, facts.rules.mid_price)
     state = opened(terms, asked.unit_size, asked.margin_usd, execution, unit_mode=asked.unit_mode)
     record.state, record.since_ms, record.last_price = state, since_ms, execution.average_price
+    record.opened_ms = record.agreed_ms = record.funding_ms = since_ms + 1
+    record.looked_ms = now_ms()
     record.mode = Mode.TRADING
     diary.add(
         Opened,
@@ -100,19 +102,6 @@ def _check(record: TradeRecord, facts: MarketFacts, leverage: int) -> None:
         reasons.append(f"margin is {asked.margin_usd:f}; the account has {plain(facts.free_usd):f} USD free")
     if reasons:
         raise refused("; ".join(reasons))
-
-
-async def _set_leverage(record: TradeRecord, desk: Desk, leverage: int) -> None:
-    change = LeverageChange(
-        network=record.input.network, coin=record.input.coin, leverage=leverage, nonce=await desk.draw_nonce()
-    )
-    await workflow.execute_activity(
-        "set_leverage",
-        change,
-        task_queue=orders_queue(record.signer),
-        start_to_close_timeout=timedelta(seconds=30),
-        summary=f"cross margin at {leverage}x",
-    )
 
 
 async def _buy(record: TradeRecord, desk: Desk, terms: Terms, price: Decimal) -> tuple[Execution, int]:

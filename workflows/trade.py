@@ -5,26 +5,28 @@ changes is in `TradeRecord`, so the workflow can continue as new between any two
 """
 
 import asyncio
-from datetime import timedelta
 from typing import NoReturn
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import FEED_QUEUE, TrackRequest, orders_queue
+    from activities.messages import orders_queue
     from journal.entries import AlertRecord
     from strategy.fold import regridded
+    from workflows.away import Homecoming
     from workflows.book import Book
-    from workflows.closing import close_some
+    from workflows.closing import close_some, close_some_as_in_0_1, pause_before_next_try
     from workflows.commands import Commands, new_grid_refusal
     from workflows.contracts import Mode, NeedsAttention, TradeRecord, TradeResult
     from workflows.desk import Desk, current_price
     from workflows.diary import Diary, now_ms
     from workflows.display import details_markdown, search_attributes
+    from workflows.following import Following
     from workflows.handlers import Handlers
+    from workflows.messenger import Messenger
     from workflows.opening import open_trade
+    from workflows.reconcile import Reconciler
 
 HISTORY_EVENTS_MAX = 1_000
 """The run is renewed above it: a restarted worker reads that much in a moment."""
@@ -41,16 +43,22 @@ class Trade(Handlers):
         self._desk = Desk(record, self._diary)
         self._book = Book(record, self._desk, self._diary)
         self._commands = Commands(record, self._diary)
+        self._reconciler = Reconciler(record, self._desk, self._diary)
+        self._messenger = Messenger(record, self._commands.note)
+        self._reconciles = False
+        """False only in a run that release 0.1.0 began: it replays as it was, and is renewed as soon as it is live."""
         self._shown = search_attributes(record)
-        self._tracking: asyncio.Task[None] | None = None
+        self._following = Following(record, self._commands.note)
 
     @workflow.run
     async def run(self, record: TradeRecord) -> TradeResult:
-        writing = asyncio.create_task(self._diary.write_forever())
+        self._reconciles = workflow.patched("reconcile")
+        background = self._in_the_background()
         if record.mode is Mode.OPENING:
             await self._open()
             await self._move_to_the_signers_queue()
-        self._follow()
+        if record.mode is not Mode.STOPPED:
+            self._following.begin()
         while record.mode is not Mode.CLOSED:
             try:
                 await self._turn()
@@ -60,11 +68,26 @@ class Trade(Handlers):
                     raise
                 self._commands.cancelled()
         self._show()
-        self._follow(False)
+        self._following.end()
         await self._diary.written()
-        writing.cancel()
+        for task in background:
+            task.cancel()
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._result()
+
+    def _in_the_background(self) -> list[asyncio.Task[None]]:
+        tasks = [asyncio.create_task(self._diary.write_forever())]
+        if self._reconciles:
+            homecoming = Homecoming(self._record, self._diary)
+            tasks += [
+                asyncio.create_task(work)
+                for work in (
+                    self._reconciler.look_now_and_then(),
+                    homecoming.report_forever(),
+                    self._messenger.deliver_forever(),
+                )
+            ]
+        return tasks
 
     async def _turn(self) -> None:
         self._show()
@@ -80,33 +103,64 @@ class Trade(Handlers):
 
     async def _act_or_ask_for_help(self) -> None:
         """One thing, the most urgent. Whatever can't be done leaves the trade open and in the hands of a person."""
-        record = self._record
-        closing = record.close_reason is not None
+        closing = self._is_closing()
         try:
-            if closing:
-                await close_some(record, self._desk, self._diary)
-            elif record.new_unit_size is not None:
-                await self._regrid()
-            elif len(record.outbox) > OUTBOX_MAX and record.mode is Mode.TRADING:
-                raise NeedsAttention(f"the journal can't be written: {len(record.outbox)} entries wait")
-            else:
-                await self._book.advance()
+            await self._act()
         except NeedsAttention as need:
-            self._call_for_attention(str(need), closing=closing)
+            await self._in_trouble(str(need), closing=closing)
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            self._call_for_attention(str(error.cause or error), closing=closing)
+            await self._in_trouble(str(error.cause or error), closing=closing)
 
-    def _call_for_attention(self, text: str, *, closing: bool) -> None:
-        """No orders until a person resumes or closes the trade. One who asked for the close meanwhile has decided."""
+    async def _act(self) -> None:
+        record = self._record
+        if record.answer is not None:
+            await self._settle_answer()
+        elif self._is_closing():
+            await self._close_some()
+        elif self._look_is_due():
+            await self._reconciler.compare()
+        elif record.new_unit_size is not None:
+            await self._regrid()
+        elif len(record.outbox) > OUTBOX_MAX and record.mode is Mode.TRADING:
+            raise NeedsAttention(f"the journal can't be written: {len(record.outbox)} entries wait")
+        else:
+            await self._book.advance()
+
+    async def _settle_answer(self) -> None:
+        """A cycle that begins anew is followed anew."""
+        record = self._record
+        cycle = record.state.cycle if record.state else 0
+        await self._reconciler.settle_answer()
+        if record.state and record.state.cycle != cycle:
+            self._following.begin()
+
+    async def _close_some(self) -> None:
+        if not self._reconciles:
+            await close_some_as_in_0_1(self._record, self._desk, self._diary)
+            return
+        await close_some(self._record, self._desk, self._diary, self._reconciler)
+        if self._record.mode is Mode.STOPPED:
+            self._following.end()
+
+    async def _in_trouble(self, text: str, *, closing: bool) -> None:
+        """No orders until a person says how it goes on; but a close that was asked for is tried again, for ever."""
         record = self._record
         workflow.logger.error("ATTENTION: %s", text)
-        self._diary.add(AlertRecord, text=text)
         record.new_unit_size = None
-        if closing or record.close_reason is None:
+        if text != record.attention:
+            self._diary.add(AlertRecord, text=text)
+            self._messenger.tell(text)
+        if record.mode is Mode.STOPPED:
+            self._commands.note(text)
+        elif closing and self._reconciles:
+            record.attention = text
+            await pause_before_next_try(record)
+        elif closing or record.close_reason is None:
             record.mode, record.attention, record.close_reason = Mode.ATTENTION, text, None
         else:
+            # One who asked for the close meanwhile has decided.
             self._commands.note(text)
 
     async def _open(self) -> None:
@@ -124,40 +178,22 @@ class Trade(Handlers):
 
     def _has_work(self) -> bool:
         record = self._record
-        return record.close_reason is not None or record.new_unit_size is not None or self._book.has_work()
+        asked = record.answer is not None or record.new_unit_size is not None
+        return asked or self._is_closing() or self._look_is_due() or self._book.has_work()
+
+    def _is_closing(self) -> bool:
+        record = self._record
+        return record.close_reason is not None and record.mode not in (Mode.STOPPED, Mode.CLOSED)
+
+    def _look_is_due(self) -> bool:
+        return self._reconciles and self._reconciler.has_work()
 
     def _time_to_renew(self) -> bool:
         info = workflow.info()
+        # Once it is live: a patch asked for anew at every task is False while the old part replays.
+        if not self._reconciles and workflow.patched(f"renewed-at-{info.get_current_history_length()}"):
+            return True
         return info.is_continue_as_new_suggested() or info.get_current_history_length() > HISTORY_EVENTS_MAX
-
-    def _follow(self, wanted: bool = True) -> None:
-        """Begin to follow the price, anew if need be, or stop."""
-        if self._tracking is not None:
-            self._tracking.cancel()
-        self._tracking = asyncio.create_task(self._track()) if wanted else None
-
-    async def _track(self) -> None:
-        """Keep a feed process following the price for us; Temporal finds another one when it dies."""
-        request = TrackRequest(workflow_id=workflow.info().workflow_id, coin=self._record.input.coin)
-        while True:
-            try:
-                await workflow.execute_activity(
-                    "track_units",
-                    request,
-                    task_queue=FEED_QUEUE,
-                    start_to_close_timeout=timedelta(days=3650),
-                    heartbeat_timeout=timedelta(seconds=3),
-                    retry_policy=RetryPolicy(
-                        initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=5)
-                    ),
-                    cancellation_type=workflow.ActivityCancellationType.TRY_CANCEL,
-                    summary=f"follow {request.coin}",
-                )
-            except ActivityError as error:
-                if is_cancelled_exception(error):
-                    return
-                self._commands.note(f"the feed gave up: {error.cause}; starting it again")
-            await workflow.sleep(timedelta(seconds=5))
 
     async def _regrid(self) -> None:
         """A new grid at the current price, if the trade is still 100% long."""
@@ -172,7 +208,7 @@ class Trade(Handlers):
         record.state = regridded(record.state, price, unit_size)
         record.inbox.clear()
         record.since_ms, record.last_price = max(record.since_ms, now_ms()), price
-        self._follow()
+        self._following.begin()
 
     def _show(self) -> None:
         """Keep the Web UI telling the story."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import hypothesis
 import pytest
 from aiohttp import web
 
@@ -22,8 +21,6 @@ from simulator.server import Simulator, SimulatorConfig
 from tests.exchange.spoiling import Spoil
 
 # A busy machine is no failure of a property.
-hypothesis.settings.register_profile("no deadline", deadline=None)
-hypothesis.settings.load_profile("no deadline")
 
 TEST_KEY = "0x" + "a1" * 32
 

@@ -98,7 +98,7 @@ async def test_reply_lost_by_the_simulators_own_fault_leaves_one_accepted_order(
     outcome = await execute(stage.gateway, intent, patience=SHORT)
     await check_executed_once(stage, intent, outcome)
     verdicts = [entry.verdict for entry in stage.sim.request_log.entries if entry.type == "order"]
-    assert verdicts == ["reply dropped"]
+    assert verdicts == ["ok, reply dropped"]
 
 
 async def test_fence_whose_own_reply_is_lost_still_ends_as_not_executed(stage: Stage) -> None:

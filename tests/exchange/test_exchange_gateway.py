@@ -9,7 +9,7 @@ from aiohttp import web
 from eth_account import Account
 from hyperliquid.exchange import Exchange as SdkExchange
 
-from exchange import gateway as gateway_module
+from exchange import account
 from exchange.errors import NotSent, Rejected, Unknown
 from exchange.gateway import HyperliquidGateway
 from exchange.port import Exchange, OutcomeStatus, Position, Side
@@ -250,7 +250,7 @@ async def test_fills_are_paged_without_loss_or_repetition(stage: Stage, monkeypa
         rows = sorted(json.loads(await forward()), key=lambda row: (row["time"], row["tid"]))
         return web.json_response(rows[:2])
 
-    monkeypatch.setattr(gateway_module, "FILLS_PER_ANSWER", 2)
+    monkeypatch.setattr(account, "FILLS_PER_ANSWER", 2)
     stage.proxy.spoil("userFillsByTime", *[oldest_two] * 20)
     everything = await stage.gateway.fills(since_ms=0)
     assert len(everything) == 5 and sum(fill.size for fill in everything) == Decimal("0.05")

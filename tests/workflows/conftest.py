@@ -17,13 +17,13 @@ from typing import Any
 import aiohttp
 import pytest
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.messages import UnitsMoved
 from activities.recording import RecordingActivities
 from activities.trading import TradingActivities
+from encryption import data_converter
 from exchange.gateway import HyperliquidGateway
 from exchange.network import load_key
 from journal.store import Journal
@@ -48,7 +48,7 @@ async def temporal() -> AsyncIterator[Client]:
     extra = [word for flag in SERVER_FLAGS for word in ("--dynamic-config-value", flag)]
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=binary,
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter(Settings()),
         dev_server_extra_args=extra,
         dev_server_log_level="error",
     ) as environment:

@@ -1,0 +1,69 @@
+"""`hypertrader trade`, for a trade that needs a person: what it waits for, and the report of what it went through."""
+
+import typer
+from temporalio.client import Client
+
+from cli import trades
+from cli.common import AsJson, Coin, echo_json, run, settings
+from cli.history import entry_line, utc
+from cli.trade_commands import Reason, coin_named, group, tell, with_client, with_journal
+from journal.store import Journal
+from workflows.contracts import Adopt, Rehedge, Release, Stop, TradeStatus, workflow_id
+
+REPORT_KINDS = ["away", "difference", "liquidation", "alert", "closed"]
+
+
+@group.command()
+def adopt(coin: Coin, reason: Reason = "") -> None:
+    """In attention: begin a new cycle with what the exchange holds."""
+    tell(coin, "adopt", Adopt(reason=reason))
+
+
+@group.command()
+def rehedge(coin: Coin, reason: Reason = "") -> None:
+    """In attention: one order makes the exchange hold what the ladder wants."""
+    tell(coin, "rehedge", Rehedge(reason=reason))
+
+
+@group.command()
+def release(coin: Coin, reason: Reason = "") -> None:
+    """End the trade without an order: what the exchange holds is yours. Also ends a stopped trade."""
+    tell(coin, "release", Release(reason=reason))
+
+
+@group.command()
+def stop(coin: Coin, reason: Reason = "") -> None:
+    """Emergency: close, and never order again until released; answers when the exchange is flat."""
+    tell(coin, "stop", Stop(reason=reason))
+
+
+@group.command()
+def report(coin: Coin, as_json: AsJson = False) -> None:
+    """While you were away: outages and what they meant, differences, liquidations, the proof of a close."""
+    chosen = settings()
+
+    async def read(journal: Journal) -> list[str]:
+        name = await coin_named(coin, chosen)
+        lines = await journal.history(workflow_id(name), kinds=REPORT_KINDS)
+        if as_json:
+            echo_json([{"trade_id": each.trade_id, **each.entry.model_dump(mode="json")} for each in lines])
+            return []
+        return [entry_line(each.entry) for each in lines] or [f"nothing to report of a trade on {name}"]
+
+    for line in run(with_journal(chosen, read)):
+        typer.echo(line)
+    if not as_json:
+        typer.echo(_standing(run(with_client(lambda client: _status(client, coin)))))
+
+
+async def _status(client: Client, coin: str) -> TradeStatus:
+    return await trades.status(client, await coin_named(coin, settings()))
+
+
+def _standing(seen: TradeStatus) -> str:
+    """Where it is now, on one line."""
+    if seen.attention:
+        return f"now: {seen.mode}: {seen.attention}"
+    if seen.flat_proof is not None:
+        return f"now: {seen.mode}, flat as the exchange said at {utc(seen.flat_proof.asked_at_ms)}"
+    return f"now: {seen.mode}; exchange and ledger agreed at {utc(seen.agreed_ms)}"

@@ -1,0 +1,48 @@
+"""Tells a person, by the activity `notify`; what was not delivered yet is part of the trade's state."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from activities.messages import Notice
+    from workflows.contracts import TradeRecord
+    from workflows.diary import now_ms
+
+WAITING_MAX = 20
+GIVES_UP_AFTER = timedelta(hours=1)
+
+
+class Messenger:
+    def __init__(self, record: TradeRecord, note: Callable[[str], None]) -> None:
+        self._record = record
+        self._note = note
+
+    def tell(self, text: str) -> None:
+        """Put it in the queue; the newest are kept."""
+        notice = Notice(
+            workflow_id=workflow.info().workflow_id, coin=self._record.input.coin, text=text[:1000], at_ms=now_ms()
+        )
+        self._record.notices = [*self._record.notices, notice][-WAITING_MAX:]
+
+    async def deliver_forever(self) -> None:
+        while True:
+            await workflow.wait_condition(lambda: bool(self._record.notices))
+            notice = self._record.notices[0]
+            try:
+                await workflow.execute_activity(
+                    "notify",
+                    notice,
+                    start_to_close_timeout=timedelta(seconds=30),
+                    schedule_to_close_timeout=GIVES_UP_AFTER,
+                    retry_policy=RetryPolicy(maximum_interval=timedelta(minutes=1)),
+                    summary="tell a person",
+                )
+            except ActivityError as error:
+                if is_cancelled_exception(error):
+                    raise
+                self._note(f"a notice was not delivered: {error.cause}")
+            self._record.notices = [each for each in self._record.notices if each != notice]

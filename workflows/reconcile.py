@@ -1,0 +1,241 @@
+"""Is the exchange where the ledger says? Asked on start, on resume, after every outcome that took asking, and by timer.
+
+A difference that the trade did not cause stops it: a person says whether the exchange's position is adopted, hedged
+anew, released or closed.
+"""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from activities.messages import Findings
+    from exchange.port import Fill
+    from journal import entries
+    from strategy.fold import adopted, corrected
+    from strategy.state import TradeState
+    from strategy.values import Execution, plain
+    from workflows.contracts import Answer, Difference, Mode, NeedsAttention, TradeRecord
+    from workflows.desk import Desk, current_price
+    from workflows.diary import Diary, now_ms
+
+LOOKS_EVERY = timedelta(minutes=5)
+"""If nothing else made us look."""
+SETTLES = timedelta(seconds=2)
+"""A difference counts when it is still there after so long: what the exchange shows may lag behind a fill."""
+FILLS_SHOWN = 10
+TIDS_KEPT = 500
+
+
+class Reconciler:
+    def __init__(self, record: TradeRecord, desk: Desk, diary: Diary) -> None:
+        self._record = record
+        self._desk = desk
+        self._diary = diary
+
+    def has_work(self) -> bool:
+        """A look is due, and no order is on its way: until its outcome is known, the two may well differ."""
+        record = self._record
+        looks = record.mode in (Mode.TRADING, Mode.PAUSED, Mode.ATTENTION, Mode.STOPPED)
+        return record.look_due is not None and record.pending is None and looks
+
+    async def look_now_and_then(self) -> None:
+        record = self._record
+        # Also of a trade that was opened by a release which did not look.
+        record.looked_ms = record.looked_ms or now_ms()
+        record.agreed_ms = record.agreed_ms or now_ms()
+        while True:
+            waits_ms = record.looked_ms + LOOKS_EVERY // timedelta(milliseconds=1) - now_ms()
+            if waits_ms > 0:
+                await workflow.sleep(waits_ms / 1000)
+                continue
+            record.look_due = record.look_due or "a few minutes have passed"
+            await workflow.sleep(LOOKS_EVERY)
+
+    async def compare(self) -> None:
+        """One look. Raises NeedsAttention with a difference nobody was told of yet."""
+        record = self._record
+        record.look_due = None
+        findings = await self.look()
+        told = record.difference
+        record.difference = self._difference(findings)
+        self._note_strange(findings)
+        if record.difference is None:
+            record.agreed_ms = findings.at_ms
+        elif told is None or not told.same_as(record.difference):
+            text = _sentence(record.difference, record.input.coin)
+            fields = record.difference.model_dump(include={"wanted_size", "held_size", "wanted_leverage", "leverage"})
+            self._diary.add(entries.DifferenceRecord, text=text, **fields)
+            raise NeedsAttention(text)
+
+    async def look(self) -> Findings:
+        """What the exchange has, looked at twice if it differs; funding is booked, prices missed are noted."""
+        record = self._record
+        away = next((each for each in record.away if not each.looked), None)
+        findings = await self._desk.look(away.outage if away else None)
+        if self._difference(findings) is not None:
+            await workflow.sleep(SETTLES)
+            findings = await self._desk.look(away.outage if away else None)
+        record.looked_ms = now_ms()
+        self._book_funding(findings)
+        if away is not None:
+            seen = away.model_copy(update={"looked": True, "missed": findings.missed})
+            record.away = [seen if each == away else each for each in record.away]
+        if any(not each.looked for each in record.away):
+            record.look_due = "prices missed"
+        return findings
+
+    async def settle_answer(self) -> None:
+        """Do what a person decided. Raises NeedsAttention when it can't be done."""
+        record = self._record
+        try:
+            await self._desk.settle_pending()
+            match record.answer:
+                case Answer.ADOPT:
+                    await self._adopt()
+                case Answer.REHEDGE:
+                    await self._rehedge()
+                case Answer.RELEASE:
+                    self._release()
+        finally:
+            record.answer = None
+
+    async def take_over(self, findings: Findings) -> None:
+        """Book what others traded: the ledger's net is the exchange's then."""
+        state = self._state
+        size = findings.position.size - state.ledger.net_qty
+        self._note_strange(findings)
+        if size:
+            execution = await self._strange_execution(findings, size)
+            self._record.state = corrected(state, execution)
+
+    async def _adopt(self) -> None:
+        record = self._record
+        findings = await self.look()
+        if findings.position.size <= 0:
+            raise NeedsAttention(
+                f"adopt is for a long; the exchange holds {plain(findings.position.size):f} {record.input.coin}: "
+                "answer rehedge, release or close"
+            )
+        await self.take_over(findings)
+        price = await current_price(record.input.network, record.input.coin)
+        ended = self._state
+        record.state = adopted(ended, price, findings.position.leverage or ended.terms.leverage)
+        record.inbox.clear()
+        record.since_ms, record.last_price = max(record.since_ms, now_ms()), price
+        self._diary.add(
+            entries.ResetRecord,
+            cycle=ended.cycle,
+            price=price,
+            cycle_pnl_usd=record.state.allocation - ended.allocation,
+            allocation_usd=record.state.allocation,
+        )
+        self._agree(findings)
+
+    async def _rehedge(self) -> None:
+        record = self._record
+        findings = await self.look()
+        leverage = self._state.terms.leverage
+        if findings.position.leverage not in (None, leverage):
+            await self._desk.set_leverage(leverage)
+        await self.take_over(findings)
+        if record.last_price is not None and not record.inbox:
+            record.last_price = await current_price(record.input.network, record.input.coin)
+        self._agree(findings)
+
+    def _release(self) -> None:
+        record = self._record
+        price = record.last_price
+        assert price is not None
+        was_stopped = record.mode is Mode.STOPPED
+        record.mode, record.attention = Mode.CLOSED, None
+        record.close_reason = record.close_reason or "released by the operator"
+        if not was_stopped:
+            pnl_usd = self._state.equity(price) - record.input.margin_usd
+            self._diary.add(entries.Closed, reason=record.close_reason, realized_pnl_usd=pnl_usd, price=price)
+
+    def _agree(self, findings: Findings) -> None:
+        record = self._record
+        record.mode, record.attention, record.difference = Mode.TRADING, None, None
+        record.agreed_ms = findings.at_ms
+
+    @property
+    def _state(self) -> TradeState:
+        assert self._record.state is not None
+        return self._record.state
+
+    def _difference(self, findings: Findings) -> Difference | None:
+        wanted, held = self._state.ledger.net_qty, findings.position.size
+        wanted_leverage = self._state.terms.leverage
+        leverage = findings.position.leverage or wanted_leverage
+        if (wanted, wanted_leverage) == (held, leverage):
+            return None
+        strange = self._strange(findings)
+        return Difference(
+            wanted_size=wanted,
+            held_size=held,
+            wanted_leverage=wanted_leverage,
+            leverage=leverage,
+            fills=strange[-FILLS_SHOWN:],
+            liquidated=any(fill.liquidation for fill in strange),
+            at_ms=findings.at_ms,
+        )
+
+    def _strange(self, findings: Findings) -> tuple[Fill, ...]:
+        """Fills that no order of this trade made."""
+        return tuple(fill for fill in findings.fills if not self._desk.is_ours(fill))
+
+    def _note_strange(self, findings: Findings) -> None:
+        """Each fill of others once."""
+        record = self._record
+        for fill in self._strange(findings):
+            if fill.tid in record.strange_tids:
+                continue
+            record.strange_tids = [*record.strange_tids, fill.tid][-TIDS_KEPT:]
+            fields = fill.model_dump(include={"tid", "price", "size", "fee_usd", "time_ms"})
+            if fill.liquidation:
+                self._diary.add(entries.LiquidationRecord, **fields)
+            else:
+                self._diary.add(entries.FillRecord, cloid=fill.cloid, oid=fill.oid, **fields)
+
+    async def _strange_execution(self, findings: Findings, size: Decimal) -> Execution:
+        """At the prices of the fills that explain it; at the market's where none do."""
+        strange = [fill for fill in self._strange(findings) if fill.time_ms >= self._record.agreed_ms]
+        if sum((fill.size for fill in strange), Decimal(0)) == size:
+            value = sum((fill.size * fill.price for fill in strange), Decimal(0))
+            fee_usd = sum((fill.fee_usd for fill in strange), Decimal(0))
+            return Execution(size=size, average_price=value / size, fee_usd=fee_usd)
+        price = await current_price(self._record.input.network, self._record.input.coin)
+        return Execution(size=size, average_price=price)
+
+    def _book_funding(self, findings: Findings) -> None:
+        record = self._record
+        for payment in findings.funding:
+            if payment.time_ms <= record.funding_ms:
+                continue
+            record.funding_ms = payment.time_ms
+            record.state = self._state.changed(ledger=self._state.ledger.charged(-payment.usd))
+            self._diary.add(entries.FundingRecord, usd=payment.usd, time_ms=payment.time_ms)
+
+
+def _sentence(difference: Difference, coin: str) -> str:
+    """What differs, what others did, and what can be answered."""
+    parts = []
+    if difference.held_size != difference.wanted_size:
+        parts.append(
+            f"the exchange holds {plain(difference.held_size):f} {coin}, the trade {plain(difference.wanted_size):f}"
+        )
+    if difference.leverage != difference.wanted_leverage:
+        parts.append(f"leverage is {difference.leverage}x, the trade's is {difference.wanted_leverage}x")
+    told = [_fill_words(fill, coin) for fill in difference.fills]
+    if difference.held_size != difference.wanted_size and not told:
+        told.append("no fill of others explains it")
+    return f"{'; '.join([*parts, *told])}; answer adopt, rehedge, release or close"
+
+
+def _fill_words(fill: Fill, coin: str) -> str:
+    who = "LIQUIDATED: " if fill.liquidation else "by others: "
+    verb = "bought" if fill.size > 0 else "sold"
+    at = datetime.fromtimestamp(fill.time_ms / 1000, UTC)
+    return f"{who}{verb} {plain(abs(fill.size)):f} {coin} at {plain(fill.price):f} on {at:%Y-%m-%d %H:%M:%S} UTC"
