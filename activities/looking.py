@@ -3,38 +3,50 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import told_to_temporal
+from activities.heartbeats import heartbeating
 from activities.messages import Findings, LookRequest
+from exchange.errors import ExchangeError
 from exchange.gateway import HyperliquidGateway
-from exchange.port import AccountFacts, Position
+from exchange.port import AccountFacts, Position, PriceRange
 from settings import Settings
 
 A = TypeVar("A")
+
+
+class Since(NamedTuple):
+    """Fills and funding payments from these moments on, ms UTC."""
+
+    fills_ms: int
+    funding_ms: int
+
+    def or_earlier(self, other: "Since") -> "Since":
+        return Since(min(self.fills_ms, other.fills_ms), min(self.funding_ms, other.funding_ms))
 
 
 class Shared(Generic[A]):
     """One question for all that ask at the same time.
 
     Whoever asks while an answer is on its way waits for the next one: an answer never is of a question put before it
-    was asked for. `since_ms` is the earliest anybody in the round asked for.
+    was asked for. `Since` holds the earliest moments anybody in the round asked for.
     """
 
-    def __init__(self, ask: Callable[[int], Awaitable[A]]) -> None:
+    def __init__(self, ask: Callable[[Since], Awaitable[A]]) -> None:
         self._ask = ask
         self._running: asyncio.Task[A] | None = None
         self._next: asyncio.Task[A] | None = None
-        self._next_since_ms = 0
+        self._next_since = Since(0, 0)
 
-    async def answer(self, since_ms: int) -> A:
+    async def answer(self, since: Since) -> A:
         if self._next is None:
-            self._next_since_ms = since_ms
+            self._next_since = since
             self._next = asyncio.create_task(self._after(self._running))
-        self._next_since_ms = min(self._next_since_ms, since_ms)
+        self._next_since = self._next_since.or_earlier(since)
         # One that gives up waiting must not take the answer away from the others.
         return await asyncio.shield(self._next)
 
@@ -42,7 +54,7 @@ class Shared(Generic[A]):
         if former is not None:
             await asyncio.wait({former})
         self._running, self._next = self._next, None
-        return await self._ask(self._next_since_ms)
+        return await self._ask(self._next_since)
 
 
 class LookingActivities:
@@ -57,13 +69,9 @@ class LookingActivities:
     async def look(self, request: LookRequest) -> Findings:
         """What the exchange holds, rests, filled and paid in one coin, and how its price moved while we were away."""
         self._check_own(request)
-        async with told_to_temporal():
-            facts = await self._shared.answer(request.since_ms)
-            away = request.away
-            missed = None
-            if away is not None:
-                missed = await self._gateway.price_range(request.coin, from_ms=away.from_ms, to_ms=away.to_ms)
-        return _of_coin(facts, request).model_copy(update={"missed": missed})
+        async with heartbeating(), told_to_temporal():
+            facts = await self._shared.answer(_since(request))
+        return _of_coin(facts, request).model_copy(update={"missed": await self._missed(request)})
 
     @activity.defn
     async def cancel_resting(self, request: LookRequest) -> int:
@@ -74,6 +82,15 @@ class LookingActivities:
             await self._gateway.cancel_orders(resting)
         return len(resting)
 
+    async def _missed(self, request: LookRequest) -> PriceRange | None:
+        """Good to know, and nothing that a trade waits for."""
+        if request.away is None:
+            return None
+        try:
+            return await self._gateway.price_range(request.coin, from_ms=request.away.from_ms, to_ms=request.away.to_ms)
+        except ExchangeError:
+            return None
+
     def _check_own(self, request: LookRequest) -> None:
         own = (self._network, self._gateway.account)
         if (request.network, request.account) != own:
@@ -83,17 +100,23 @@ class LookingActivities:
                 type="WrongAccount",
             )
 
-    async def _facts(self, since_ms: int) -> AccountFacts:
-        return await self._gateway.account_facts(since_ms=since_ms)
+    async def _facts(self, since: Since) -> AccountFacts:
+        return await self._gateway.account_facts(since_ms=since.fills_ms, funding_since_ms=since.funding_ms)
+
+
+def _since(request: LookRequest) -> Since:
+    return Since(request.since_ms, request.funding_since_ms or request.since_ms)
 
 
 def _of_coin(facts: AccountFacts, request: LookRequest) -> Findings:
-    coin, since_ms = request.coin, request.since_ms
+    coin, since = request.coin, _since(request)
     held = (each for each in facts.positions if each.coin == coin)
     return Findings(
         at_ms=facts.at_ms,
         position=next(held, Position(coin=coin, size=Decimal(0))),
         resting=tuple(each for each in facts.resting if each.coin == coin),
-        fills=tuple(each for each in facts.fills if each.coin == coin and each.time_ms >= since_ms),
-        funding=tuple(each for each in facts.funding if each.coin == coin and each.time_ms >= since_ms),
+        fills=tuple(each for each in facts.fills if each.coin == coin and each.time_ms >= since.fills_ms),
+        funding=None
+        if facts.funding is None
+        else tuple(each for each in facts.funding if each.coin == coin and each.time_ms >= since.funding_ms),
     )

@@ -1,12 +1,12 @@
 """What workflows say to activities and hear back. Nothing here does anything, so workflow code may import it."""
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from exchange.port import Fill, FundingPayment, Intent, MarketRules, OpenOrder, Position, PriceRange
-from journal.entries import Entry, TradeRef
+from journal.entries import Entry, TradeRef, Who
 from strategy.units import UnitGrid
 from strategy.values import Tick
 
@@ -89,9 +89,6 @@ class UnitsMoved(Message):
     traceparent: str | None = Field(default=None, max_length=55)
 
 
-Who = Literal["worker", "feed", "exchange", "temporal"]
-
-
 class Outage(Message):
     """Signal `was_away`: something a trade needs was gone and is back. ms UTC; both equal when nothing was missed."""
 
@@ -104,12 +101,13 @@ class Outage(Message):
 
 
 class LookRequest(Message):
-    """`since_ms`: fills and funding from then on. `away`: the stretch whose prices are asked for too."""
+    """`since_ms`: fills from then on; `funding_since_ms`: payments. `away`: whose prices are asked for too."""
 
     network: str
     account: str
     coin: str
     since_ms: int
+    funding_since_ms: int = 0
     away: Outage | None = None
 
 
@@ -121,9 +119,10 @@ class Findings(Message):
     position: Position
     resting: tuple[OpenOrder, ...] = ()
     fills: tuple[Fill, ...] = ()
-    funding: tuple[FundingPayment, ...] = ()
+    funding: tuple[FundingPayment, ...] | None = ()
+    """None when it could not be asked for now: it is asked for again from the same moment."""
     missed: PriceRange | None = None
-    """Of the stretch asked for; None where nothing was traded."""
+    """Of the stretch asked for; None where nothing was traded, or nobody could say."""
 
 
 class Notice(Message):

@@ -1,8 +1,5 @@
 """The exchange, as a trade's workflow may use it. Every verb run twice, on any machine, has the effect of once."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 
 from opentelemetry import trace
@@ -10,14 +7,13 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import refused, told_to_temporal
+from activities.heartbeats import heartbeating
 from activities.looking import LookingActivities
 from activities.messages import LeverageChange, MarketFacts, MarketQuestion, OrderRequest
 from exchange.gateway import HyperliquidGateway
 from exchange.port import OrderOutcome, Position
 from settings import Settings
 from telemetry.tracing import context_of
-
-HEARTBEAT_S = 0.5
 
 _tracer = trace.get_tracer("hypertrader.activities")
 
@@ -92,7 +88,7 @@ class TradingActivities:
         with _tracer.start_as_current_span(
             "activity.execute_order", context=context_of(intent.traceparent), attributes=attributes
         ):
-            async with _heartbeating(), told_to_temporal():
+            async with heartbeating(), told_to_temporal():
                 return await self._gateway.execute(intent)
 
     def _same_network(self, network: str, *, final: bool = False) -> None:
@@ -100,19 +96,3 @@ class TradingActivities:
         if network != self._settings.network:
             text = f"the trade is for network {network}; this worker serves {self._settings.network}"
             raise refused(text) if final else ApplicationError(text, type="WrongNetwork")
-
-
-@asynccontextmanager
-async def _heartbeating() -> AsyncIterator[None]:
-    """Tell Temporal we live, so that a killed worker's order is taken over in a second and not at its timeout."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_S)
-
-    task = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        task.cancel()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from exchange import shapes
-from exchange.errors import Unknown
+from exchange.errors import ExchangeError, Unknown
 from exchange.nonces import wall_ms
 from exchange.port import AccountFacts, Fill, FundingPayment, PriceRange
 
@@ -18,11 +18,15 @@ FUNDING_PER_ANSWER = 500
 MINUTE_MS = 60_000
 
 
-async def account_facts(info: Info, account: str, *, since_ms: int) -> AccountFacts:
+async def account_facts(info: Info, account: str, *, since_ms: int, funding_since_ms: int) -> AccountFacts:
     """One after the other, the positions last: a fill that is in the positions is in the fills of the next look."""
     at_ms = wall_ms()
     fills = await fills_since(info, account, since_ms)
-    funding = await funding_since(info, account, since_ms)
+    funding: tuple[FundingPayment, ...] | None
+    try:
+        funding = await funding_since(info, account, funding_since_ms)
+    except ExchangeError:
+        funding = None
     resting = shapes.open_orders(await info({"type": "frontendOpenOrders", "user": account}))
     positions = shapes.positions(await info({"type": "clearinghouseState", "user": account}))
     return AccountFacts(at_ms=at_ms, positions=positions, resting=resting, fills=fills, funding=funding)

@@ -165,7 +165,8 @@ class _Execution:
         """None while the record is of an order under way."""
         status = record.status
         if status == "filled" or status.endswith(("anceled", "Cancel")):
-            fills = await self._fills_after_the_fact(record.original_size - record.remaining_size)
+            # An IOC that filled in part can read as filled whole: less is believed once nothing more can show up.
+            fills = await self._fills_until(record.original_size - record.remaining_size)
             if fills:
                 return self._executed(fills, "order_status")
             if status == "filled":
@@ -180,13 +181,6 @@ class _Execution:
         if _size(fills) != size:
             raise Unknown(f"order {self._intent.cloid} filled {size}, but only {_size(fills)} of it can be read yet")
         return fills
-
-    async def _fills_after_the_fact(self, size_at_most: Decimal) -> tuple[Fill, ...]:
-        """All fills of a finished order whose record doesn't say how much of it executed.
-
-        An IOC that filled in part can read as filled whole, so less is believed once nothing more can show up.
-        """
-        return await self._fills_until(size_at_most)
 
     async def _fills_until(self, size: Decimal) -> tuple[Fill, ...]:
         """The fills when they add up to `size`, or what there is after the time in which they become visible."""

@@ -186,9 +186,14 @@ class HyperliquidGateway:
             action = cancel_action(ids[start : start + CANCELS_PER_ACTION])
             check_action_reply(await self._transport.act(action, self.draw_nonce(), vault=await self._vault_address()))
 
-    async def account_facts(self, *, since_ms: int) -> AccountFacts:
+    async def account_facts(self, *, since_ms: int, funding_since_ms: int | None = None) -> AccountFacts:
         """Positions and resting orders of all coins, and what was filled and paid since: at least four requests."""
-        return await account.account_facts(self._transport.info, self.account, since_ms=since_ms)
+        return await account.account_facts(
+            self._transport.info,
+            self.account,
+            since_ms=since_ms,
+            funding_since_ms=since_ms if funding_since_ms is None else funding_since_ms,
+        )
 
     async def price_range(self, coin: str, *, from_ms: int, to_ms: int) -> PriceRange | None:
         """Lowest and highest price between two moments, to the minute; None where nothing was traded."""
@@ -233,9 +238,12 @@ class HyperliquidGateway:
         return await self._transport.info({"type": "clearinghouseState", "user": self.account})
 
     async def _market_row(self, coin: str) -> dict[str, Any]:
-        """The coin's entry of the universe as ccxt keeps it: `baseId` is the asset's number."""
-        markets = await self._transport.markets()
-        return next(market["info"] for market in markets.values() if market["info"]["name"] == coin)
+        """The coin's entry of the universe as ccxt keeps it: `baseId` is the asset's number. Raises Rejected."""
+        for market in (await self._transport.markets()).values():
+            if market["info"]["name"] == coin:
+                row: dict[str, Any] = market["info"]
+                return row
+        raise Rejected(f"coin {coin} is no perpetual on {self._transport.at.network}")
 
     async def _leverage_setting(self, coin: str) -> tuple[int, bool]:
         """Leverage and whether it is cross."""

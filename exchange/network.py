@@ -52,10 +52,11 @@ def endpoint(settings: Settings) -> Endpoint:
     return Endpoint(network, _URLS[network])
 
 
-def load_key(settings: Settings) -> PrivateKey:
+def load_key(settings: Settings, *, make: bool = True) -> PrivateKey:
     """The signing key: from HYPERTRADER_PRIVATE_KEY or from `private_key_file`.
 
-    For the paper network, one of its own is made once in the state folder when neither is given. Raises SetupRefused.
+    For the paper network, one of its own is made once in the state folder when neither is given and `make` allows it.
+    Raises SetupRefused.
     """
     given = os.environ.get(KEY_VARIABLE)
     if given and settings.private_key_file:
@@ -68,7 +69,10 @@ def load_key(settings: Settings) -> PrivateKey:
         return _read(settings.private_key_file)
     if settings.network is not Network.PAPER:
         raise SetupRefused(f"network is {settings.network} and there is no key: set {KEY_VARIABLE} or private_key_file")
-    return _paper_key(settings.state_dir / "paper.key")
+    path = settings.state_dir / "paper.key"
+    if not make and not path.exists():
+        raise SetupRefused(f"there is no key in {settings.state_dir}: name the folder with --state-dir")
+    return _paper_key(path)
 
 
 def _paper_url(url: str) -> str:

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
-from typing import Literal
 
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -19,6 +18,7 @@ from temporalio.service import RPCError
 from activities.messages import Outage
 from feed.courier import until_delivered
 from feed.tracker import Log
+from journal.entries import Who
 
 OUTAGE_MIN_S = 2.0
 """Whatever was away for less is not worth a word."""
@@ -33,7 +33,6 @@ KEPT = 100
 FORGOTTEN_AFTER_MS = 7 * 86_400_000
 """A trade nobody here follows any more is owed nothing after it: another process tells it."""
 
-Who = Literal["worker", "feed", "exchange", "temporal"]
 Tell = Callable[[Outage], Awaitable[None]]
 """Raises feed.courier.Undelivered to be called again."""
 

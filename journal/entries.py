@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 from strategy.values import Leg, Phase
 
+Who = Literal["worker", "feed", "exchange", "temporal"]
+"""What can be away."""
+
 
 class Record(BaseModel):
     """An immutable value; unknown fields are an error."""
@@ -199,7 +202,7 @@ class AwayRecord(BaseEntry):
     """What an outage meant for the trade."""
 
     kind: Literal["away"] = "away"
-    who: Literal["worker", "feed", "exchange", "temporal"]
+    who: Who
     from_ms: int
     to_ms: int
     low: Decimal | None = None

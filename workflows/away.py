@@ -1,6 +1,7 @@
 """While I was away: what an outage meant for the trade, told once it is dealt with."""
 
 import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
@@ -19,9 +20,10 @@ REPORTS_KEPT = 10
 class Homecoming:
     """Writes the reports, one after the other; the loop of the trade does the looking."""
 
-    def __init__(self, record: TradeRecord, diary: Diary) -> None:
+    def __init__(self, record: TradeRecord, diary: Diary, show: Callable[[], None]) -> None:
         self._record = record
         self._diary = diary
+        self._show = show
 
     async def report_forever(self) -> None:
         record = self._record
@@ -34,6 +36,7 @@ class Homecoming:
             with contextlib.suppress(TimeoutError):
                 await workflow.wait_condition(self._is_calm, timeout=WAITS_FOR_CALM)
             self._report(record.away.pop(0))
+            self._show()
 
     def _is_calm(self) -> bool:
         """What came of the outage is dealt with, or waits for a person."""

@@ -1,5 +1,6 @@
 """The trade's dealings: fold the prices in the inbox, send the one order they take, book what it did."""
 
+import contextlib
 from datetime import timedelta
 from decimal import Decimal
 
@@ -36,6 +37,16 @@ class Book:
         self.taken = 0
         """Prices at the front of the inbox that a decision is being made of."""
 
+    @property
+    def order_in_flight(self) -> bool:
+        return self._record.pending is not None or self._desk.preparing
+
+    @property
+    def order_due(self) -> bool:
+        """It waits to be sent, or to be tried again."""
+        record = self._record
+        return record.mode is Mode.TRADING and record.state is not None and bool(self._order_due(record.state))
+
     def has_work(self) -> bool:
         """Prices to fold, or an order that is due."""
         record, state = self._record, self._state
@@ -62,14 +73,18 @@ class Book:
                 self._accept(decision, taken, None)
                 await workflow.sleep(A_BREATH)
                 return
-            qty = self._order_due(decision.state, decision.price) if record.mode is Mode.TRADING else Decimal(0)
+            price = self._fresh_price or decision.price
+            qty = self._order_due(decision.state, price) if record.mode is Mode.TRADING else Decimal(0)
             if not qty:
                 self._note_decision(decision, None)
                 self._accept(decision, taken, None)
                 return
-            price = self._fresh_price or decision.price
             purpose = _purpose(self._state, decision.state)
-            intent = await self._desk.prepare(qty, price, purpose)
+            intent = await self._desk.prepare(qty, price)
+            if self._was_told_otherwise():
+                self.taken = 0
+                return
+            self._desk.note_intent(intent, purpose)
             record.pending = PendingOrder(intent=intent, purpose=purpose, decision=decision, taken=taken)
             self._note_decision(decision, intent.cloid)
         await self._send(record.pending)
@@ -90,9 +105,19 @@ class Book:
         assert self._record.state is not None
         return self._record.state
 
+    def _was_told_otherwise(self) -> bool:
+        """Paused or told to close while an order was being prepared: it was not sent, so it is not sent."""
+        record = self._record
+        return not self._desk.as_in_0_1 and (record.mode is not Mode.TRADING or record.close_reason is not None)
+
     def _order_due(self, state: TradeState, price: Decimal | None = None) -> Decimal:
         price = price if price is not None else self._record.last_price
-        return order_worth_sending(state, price) if price else Decimal(0)
+        if price is None:
+            return Decimal(0)
+        if not self._desk.as_in_0_1:
+            # The exchange's minimum is of the order's limit, which may be that much lower.
+            price *= 1 - Decimal(self._record.slippage_bps) / 10_000
+        return order_worth_sending(state, price)
 
     def _decide(self) -> Decision:
         record, state = self._record, self._state
@@ -140,7 +165,10 @@ class Book:
     async def _prepare_another_try(self) -> None:
         """Nothing moved. The market did: the next intent is priced from where it is now."""
         record = self._record
-        await workflow.sleep(min(RETRY_AFTER * 2**self._retries, RETRY_AFTER_MAX))
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(
+                self._was_told_otherwise, timeout=min(RETRY_AFTER * 2**self._retries, RETRY_AFTER_MAX)
+            )
         self._retries = min(self._retries + 1, 10)
         self._fresh_price = await current_price(record.input.network, record.input.coin)
 

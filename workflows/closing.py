@@ -1,5 +1,6 @@
 """Closing a trade: tried until the exchange itself says that nothing is left, no position and no resting order."""
 
+import contextlib
 from datetime import timedelta
 from decimal import Decimal
 
@@ -9,8 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import Findings
     from exchange.port import OutcomeStatus
     from journal.entries import AlertRecord, Closed
-    from strategy.fold import booked
-    from workflows.contracts import FlatProof, Mode, NeedsAttention, TradeRecord
+    from strategy.fold import Decision, booked
+    from workflows.contracts import FlatProof, Mode, NeedsAttention, PendingOrder, TradeRecord
     from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, execution_of, read_position
     from workflows.diary import Diary
     from workflows.reconcile import Reconciler
@@ -37,7 +38,9 @@ async def close_some(record: TradeRecord, desk: Desk, diary: Diary, reconciler: 
 
 async def pause_before_next_try(record: TradeRecord) -> None:
     record.close_troubles += 1
-    await workflow.sleep(min(RETRY_AFTER * 2 ** min(record.close_troubles - 1, 10), RETRY_AFTER_MAX))
+    wait = min(RETRY_AFTER * 2 ** min(record.close_troubles - 1, 10), RETRY_AFTER_MAX)
+    with contextlib.suppress(TimeoutError):
+        await workflow.wait_condition(lambda: record.answer is not None, timeout=wait)
 
 
 async def _reduce(record: TradeRecord, desk: Desk) -> None:
@@ -47,11 +50,16 @@ async def _reduce(record: TradeRecord, desk: Desk) -> None:
     price = await current_price(record.input.network, record.input.coin)
     wanted = state.changed(wanted_long=Decimal(0), wanted_short=Decimal(0), resizing=False, reset_due=False)
     record.last_price = price
-    intent = await desk.prepare(wanted.net_due, price, "close", reduce_only=True)
+    intent = await desk.prepare(wanted.net_due, price, reduce_only=True)
+    desk.note_intent(intent, "close")
+    flat = Decision(state=wanted, legs=wanted.legs_due, unit_changes=(), price=price)
+    # Should this fail, the outcome is not known: the next try settles it before anything else is sent.
+    record.pending = PendingOrder(intent=intent, purpose="close", decision=flat, taken=0)
     outcome = await desk.send(intent, "close")
+    record.pending = None
     if outcome.status is OutcomeStatus.FILLED:
         record.state = booked(wanted, execution_of(outcome))
-        record.close_troubles = 0
+        record.close_troubles, record.attention = 0, None
     elif outcome.status is OutcomeStatus.NOT_EXECUTED or outcome.reason in WORTH_A_NEW_INTENT:
         await pause_before_next_try(record)
     else:
@@ -87,7 +95,8 @@ async def close_some_as_in_0_1(record: TradeRecord, desk: Desk, diary: Diary) ->
         price = await current_price(record.input.network, record.input.coin)
         wanted = state.changed(wanted_long=Decimal(0), wanted_short=Decimal(0), resizing=False, reset_due=False)
         record.last_price = price
-        intent = await desk.prepare(wanted.net_due, price, "close", reduce_only=True)
+        intent = await desk.prepare(wanted.net_due, price, reduce_only=True)
+        desk.note_intent(intent, "close")
         outcome = await desk.send(intent, "close")
         if outcome.status is OutcomeStatus.FILLED:
             record.state = booked(wanted, execution_of(outcome))

@@ -75,12 +75,10 @@ class Commands:
         return self._done("resume", asked, "trading: one order takes the position to where the price is now")
 
     def check_close(self, _: Close) -> None:
-        self._require("close", Mode.TRADING, Mode.PAUSED, Mode.ATTENTION, Mode.STOPPED)
+        self._require("close", Mode.TRADING, Mode.PAUSED, Mode.ATTENTION)
 
     def close(self, asked: Close) -> str:
         self.check_close(asked)
-        if self._record.mode is Mode.STOPPED:
-            return self._answer(Answer.RELEASE, asked, "closed: it was flat already")
         self._begin_closing(asked.reason or "asked by the operator")
         return self._done("close", asked, "closing")
 
@@ -146,8 +144,7 @@ class Commands:
         if self._record.mode is Mode.STOPPED:
             self._record.answer = Answer.RELEASE
         elif self._record.close_reason is None:
-            self._record.close_reason, self._record.mode = "cancelled in Temporal", Mode.CLOSING
-            self._record.new_unit_size, self._record.attention, self._record.answer = None, None, None
+            self._begin_closing("cancelled in Temporal")
         self.note("cancelled in Temporal: closing")
 
     def check_set_unit_size(self, asked: SetUnitSize) -> None:

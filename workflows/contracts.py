@@ -9,9 +9,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from activities.messages import Message, Notice, Outage, Who
+from activities.messages import Message, Notice, Outage
 from exchange.port import Fill, Intent, PriceRange
-from journal.entries import Entry, TradeRef
+from journal.entries import Entry, TradeRef, Who
 from strategy.fold import Decision
 from strategy.ladder import V6, AtReset, Ladder
 from strategy.state import TradeState
@@ -257,6 +257,8 @@ class TradeRecord(BaseModel):
     """Of the newest payment in the ledger."""
     strange_tids: list[int] = Field(default_factory=list)
     """Fills of others that are told already."""
+    settled_tids: list[int] = Field(default_factory=list)
+    """Those that are in the ledger."""
     difference: Difference | None = None
     answer: Answer | None = None
     away: list[Away] = Field(default_factory=list)
@@ -291,6 +293,8 @@ class TradeStatus(Message):
     workflow_id: str
     trade_id: str | None
     network: str
+    account: str = ""
+    """Address whose position moves; empty until the opening has asked the exchange."""
     coin: str
     mode: Mode
     phase: Phase | None
@@ -308,6 +312,8 @@ class TradeStatus(Message):
     trigger_down: Decimal | None
     steps: int
     order_in_flight: bool
+    order_due: bool = False
+    """An order waits to be sent, or to be tried again."""
     attention: str | None
     difference: Difference | None = None
     """What the exchange holds otherwise; the answer is adopt, rehedge, release or close."""

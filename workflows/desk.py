@@ -54,6 +54,9 @@ class Desk:
     def __init__(self, record: TradeRecord, diary: Diary) -> None:
         self._record = record
         self._diary = diary
+        self.as_in_0_1 = False
+        """In a run that release 0.1.0 began: it replays as it was."""
+        self.preparing = False
 
     @property
     def _tag(self) -> str:
@@ -68,12 +71,16 @@ class Desk:
         # Orders of release 0.1.0 had no tag.
         return fill.cloid[2:18] == self._tag or fill.cloid in {order.cloid for order in record.last_orders}
 
-    async def prepare(self, qty: Decimal, price: Decimal, purpose: str, *, reduce_only: bool = False) -> Intent:
+    async def prepare(self, qty: Decimal, price: Decimal, *, reduce_only: bool = False) -> Intent:
         """Fix an order for good: buy (`qty` > 0) or sell, not further from `price` than the trade's slippage."""
         record = self._record
         side = Side.BUY if qty > 0 else Side.SELL
-        nonce = await self.draw_nonce()
-        intent = Intent(
+        self.preparing = True
+        try:
+            nonce = await self.draw_nonce()
+        finally:
+            self.preparing = False
+        return Intent(
             cloid=f"0x{self._tag}{workflow.uuid4().hex[:16]}",
             account=record.account,
             signer=record.signer,
@@ -87,8 +94,11 @@ class Desk:
             expires_after_ms=now_ms() + EXPIRY_MS,
             traceparent=self._trace_decision(qty, price),
         )
-        self._note_intent(intent, purpose)
-        return intent
+
+    def note_intent(self, intent: Intent, purpose: str) -> None:
+        """For the journal, when it is certain that it will be sent."""
+        fields = intent.model_dump(exclude={"account", "asset", "traceparent"})
+        self._diary.add(IntentRecord, purpose=purpose, **fields)
 
     async def send(self, intent: Intent, purpose: str) -> OrderOutcome:
         """Have it executed and wait until it is definite what came of it. Sending the same intent again is safe."""
@@ -105,8 +115,10 @@ class Desk:
             summary=verb,
         )
         # The intent of an order that takes longer is what people look for in the journal.
-        await workflow.wait([execution], timeout=JOURNAL_WAITS_S)
-        self._diary.held = False
+        try:
+            await workflow.wait([execution], timeout=JOURNAL_WAITS_S)
+        finally:
+            self._diary.held = False
         outcome: OrderOutcome = await execution
         self._note_outcome(intent, outcome, purpose)
         if outcome.proof.established_by != "reply":
@@ -145,7 +157,9 @@ class Desk:
             "look",
             self._look_request(away),
             result_type=Findings,
-            start_to_close_timeout=ANSWERS_WITHIN,
+            # Of days of fills there are many pages, and the exchange lets one read so many a minute.
+            start_to_close_timeout=timedelta(minutes=2),
+            heartbeat_timeout=timedelta(seconds=2),
             retry_policy=_LOOK_AGAIN,
             summary=f"what the exchange holds of {self._record.input.coin}",
         )
@@ -167,17 +181,30 @@ class Desk:
         record = self._record
         since_ms = max(record.agreed_ms - CLOCKS_DIFFER_MS, record.opened_ms)
         return LookRequest(
-            network=record.input.network, account=record.account, coin=record.input.coin, since_ms=since_ms, away=away
+            network=record.input.network,
+            account=record.account,
+            coin=record.input.coin,
+            since_ms=since_ms,
+            funding_since_ms=record.funding_ms,
+            away=away,
         )
 
     async def draw_nonce(self) -> int:
-        # Local: its result is written to history in the same step that schedules the sending, at no cost in time.
-        nonce: int = await workflow.execute_local_activity(
-            "draw_nonce",
-            self._record.signer,
-            result_type=int,
-            start_to_close_timeout=timedelta(seconds=5),
-        )
+        signer, name, within = self._record.signer, "draw_nonce", timedelta(seconds=5)
+        nonce: int
+        if self.as_in_0_1:
+            # docs/adr/0008 says why no longer.
+            nonce = await workflow.execute_local_activity(name, signer, result_type=int, start_to_close_timeout=within)
+        else:
+            nonce = await workflow.execute_activity(
+                name,
+                signer,
+                result_type=int,
+                task_queue=orders_queue(signer),
+                start_to_close_timeout=within,
+                retry_policy=_ASK_AGAIN,
+                summary="a nonce for the next order",
+            )
         return nonce
 
     def _trace_decision(self, qty: Decimal, price: Decimal) -> str | None:
@@ -197,10 +224,6 @@ class Desk:
                 attributes={"workflow_id": workflow.info().workflow_id, "order_qty": str(qty), "price": str(price)},
             )
         return child_traceparent(parent, span_id)
-
-    def _note_intent(self, intent: Intent, purpose: str) -> None:
-        fields = intent.model_dump(exclude={"account", "asset", "traceparent"})
-        self._diary.add(IntentRecord, purpose=purpose, **fields)
 
     def _note_outcome(self, intent: Intent, outcome: OrderOutcome, purpose: str) -> None:
         self._diary.add(

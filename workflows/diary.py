@@ -19,6 +19,8 @@ class Diary:
     def __init__(self, record: TradeRecord) -> None:
         self._record = record
         self.held = False
+        self._alone_up_to = 0
+        """Entries up to this seq are written one by one: one that is refused must not take others with it."""
 
     def add(self, kind: type[BaseEntry], **fields: Any) -> None:
         """Number an entry and put it in the outbox; it is part of the workflow's state until it is written."""
@@ -41,7 +43,7 @@ class Diary:
 
     async def _write_some(self) -> None:
         record = self._record
-        entries = tuple(record.outbox[:BATCH_SIZE_MAX])
+        entries = tuple(record.outbox[: 1 if record.outbox[0].seq <= self._alone_up_to else BATCH_SIZE_MAX])
         assert record.trade is not None, "nothing is recorded before the opening begins"
         batch = JournalBatch(trade=record.trade, entries=entries)
         try:
@@ -54,6 +56,9 @@ class Diary:
             )
         except ActivityError as error:
             # Only a conflict gets here: the journal holds something else under these numbers.
+            if len(entries) > 1 and workflow.patched("refused entries go alone"):
+                self._alone_up_to = entries[-1].seq
+                return
             record.notes.append(f"journal refused entries {entries[0].seq}-{entries[-1].seq}: {error.cause}")
         written = {entry.seq for entry in entries}
         record.outbox[:] = [entry for entry in record.outbox if entry.seq not in written]

@@ -48,7 +48,7 @@ def ledger_view(state: TradeState, price: Decimal) -> LedgerView:
     )
 
 
-def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool) -> TradeStatus:
+def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool, order_due: bool) -> TradeStatus:
     state, asked = record.state, record.input
     price = record.last_price
     down, up = state.grid.next_lines(state.line) if state else (None, None)
@@ -56,6 +56,7 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool)
         workflow_id=workflow_id,
         trade_id=record.trade.trade_id if record.trade else None,
         network=asked.network,
+        account=record.account,
         coin=asked.coin,
         mode=record.mode,
         phase=state.phase if state else None,
@@ -73,6 +74,7 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool)
         trigger_down=down,
         steps=len(state.steps) if state else 0,
         order_in_flight=order_in_flight,
+        order_due=order_due,
         attention=record.attention,
         difference=record.difference,
         agreed_ms=record.agreed_ms,

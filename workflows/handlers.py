@@ -35,6 +35,8 @@ with workflow.unsafe.imports_passed_through():
 SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "adopt", "rehedge", "release")
 """An operator's."""
 JUMP_MAX = 5
+LATE_MS = 3_000
+"""A price told later than this waited for a worker: what the exchange holds may have changed meanwhile."""
 WAITING_MAX = 20_000
 """Prices told to a trade that can't act on them: its state has to fit into one message."""
 
@@ -59,7 +61,8 @@ class Handlers(Updates):
 
     @workflow.query(description="Everything about the trade, for people and programs")
     def status(self) -> TradeStatus:
-        return status_view(self._record, workflow.info().workflow_id, order_in_flight=self._record.pending is not None)
+        book, workflow_id = self._book, workflow.info().workflow_id
+        return status_view(self._record, workflow_id, order_in_flight=book.order_in_flight, order_due=book.order_due)
 
     @workflow.query(description="Long, short, cash and equity at the last price")
     def ledger(self) -> LedgerView:
@@ -102,6 +105,8 @@ class Handlers(Updates):
             return
         record.since_ms, record.last_tid, record.traceparent = news[-1].time_ms, moved.tid, moved.traceparent
         record.inbox.extend(news)
+        if now_ms() - news[-1].time_ms > LATE_MS and record.mode is Mode.TRADING:
+            record.look_due = record.look_due or "a price waited"
         if len(record.inbox) > WAITING_MAX:
             self._shorten_inbox()
 

@@ -109,7 +109,10 @@ async def _buy(record: TradeRecord, desk: Desk, terms: Terms, price: Decimal) ->
     target = round_down(record.input.margin_usd * terms.leverage / price, terms.lot)
     size, cost, fee_usd, since_ms = Decimal(0), Decimal(0), Decimal(0), 0
     for _ in range(TRIES_MAX):
-        intent = await desk.prepare(target - size, price, "opening")
+        intent = await desk.prepare(target - size, price)
+        if record.close_reason is not None and not desk.as_in_0_1:
+            break
+        desk.note_intent(intent, "opening")
         outcome = await desk.send(intent, "opening")
         if outcome.status is OutcomeStatus.REJECTED and outcome.reason not in WORTH_A_NEW_INTENT and not size:
             raise refused(f"the exchange refused the opening order: {outcome.text}")
@@ -120,6 +123,8 @@ async def _buy(record: TradeRecord, desk: Desk, terms: Terms, price: Decimal) ->
             break
         await workflow.sleep(RETRY_AFTER)
         price = await current_price(record.input.network, record.input.coin)
+    if not size and record.close_reason is not None:
+        raise refused(f"nothing was bought: {record.close_reason}")
     if not size:
         raise refused(f"nothing could be bought within {record.slippage_bps} bps of {price:f} in {TRIES_MAX} tries")
     return Execution(size=size, average_price=cost / size, fee_usd=fee_usd), since_ms

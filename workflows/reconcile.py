@@ -25,7 +25,6 @@ LOOKS_EVERY = timedelta(minutes=5)
 SETTLES = timedelta(seconds=2)
 """A difference counts when it is still there after so long: what the exchange shows may lag behind a fill."""
 FILLS_SHOWN = 10
-TIDS_KEPT = 500
 
 
 class Reconciler:
@@ -63,6 +62,7 @@ class Reconciler:
         self._note_strange(findings)
         if record.difference is None:
             record.agreed_ms = findings.at_ms
+            self._settle_strange(findings)
         elif told is None or not told.same_as(record.difference):
             text = _sentence(record.difference, record.input.coin)
             fields = record.difference.model_dump(include={"wanted_size", "held_size", "wanted_leverage", "leverage"})
@@ -88,10 +88,10 @@ class Reconciler:
 
     async def settle_answer(self) -> None:
         """Do what a person decided. Raises NeedsAttention when it can't be done."""
-        record = self._record
+        record, answer = self._record, self._record.answer
         try:
             await self._desk.settle_pending()
-            match record.answer:
+            match answer:
                 case Answer.ADOPT:
                     await self._adopt()
                 case Answer.REHEDGE:
@@ -99,7 +99,9 @@ class Reconciler:
                 case Answer.RELEASE:
                     self._release()
         finally:
-            record.answer = None
+            # Another answer that was given meanwhile is the next to be settled.
+            if record.answer is answer:
+                record.answer = None
 
     async def take_over(self, findings: Findings) -> None:
         """Book what others traded: the ledger's net is the exchange's then."""
@@ -109,6 +111,7 @@ class Reconciler:
         if size:
             execution = await self._strange_execution(findings, size)
             self._record.state = corrected(state, execution)
+        self._settle_strange(findings)
 
     async def _adopt(self) -> None:
         record = self._record
@@ -149,9 +152,9 @@ class Reconciler:
         price = record.last_price
         assert price is not None
         was_stopped = record.mode is Mode.STOPPED
-        record.mode, record.attention = Mode.CLOSED, None
-        record.close_reason = record.close_reason or "released by the operator"
+        record.mode, record.attention, record.new_unit_size = Mode.CLOSED, None, None
         if not was_stopped:
+            record.close_reason = "released by the operator"
             pnl_usd = self._state.equity(price) - record.input.margin_usd
             self._diary.add(entries.Closed, reason=record.close_reason, realized_pnl_usd=pnl_usd, price=price)
 
@@ -188,11 +191,13 @@ class Reconciler:
 
     def _note_strange(self, findings: Findings) -> None:
         """Each fill of others once."""
-        record = self._record
-        for fill in self._strange(findings):
-            if fill.tid in record.strange_tids:
+        record, strange = self._record, self._strange(findings)
+        told = frozenset(record.strange_tids)
+        # What is asked for only moves on: a fill that is not among them any more never comes again.
+        record.strange_tids = [fill.tid for fill in strange]
+        for fill in strange:
+            if fill.tid in told:
                 continue
-            record.strange_tids = [*record.strange_tids, fill.tid][-TIDS_KEPT:]
             fields = fill.model_dump(include={"tid", "price", "size", "fee_usd", "time_ms"})
             if fill.liquidation:
                 self._diary.add(entries.LiquidationRecord, **fields)
@@ -201,7 +206,8 @@ class Reconciler:
 
     async def _strange_execution(self, findings: Findings, size: Decimal) -> Execution:
         """At the prices of the fills that explain it; at the market's where none do."""
-        strange = [fill for fill in self._strange(findings) if fill.time_ms >= self._record.agreed_ms]
+        settled = frozenset(self._record.settled_tids)
+        strange = [fill for fill in self._strange(findings) if fill.tid not in settled]
         if sum((fill.size for fill in strange), Decimal(0)) == size:
             value = sum((fill.size * fill.price for fill in strange), Decimal(0))
             fee_usd = sum((fill.fee_usd for fill in strange), Decimal(0))
@@ -209,9 +215,13 @@ class Reconciler:
         price = await current_price(self._record.input.network, self._record.input.coin)
         return Execution(size=size, average_price=price)
 
+    def _settle_strange(self, findings: Findings) -> None:
+        """What others did up to now is in the ledger, or came to nothing."""
+        self._record.settled_tids = [fill.tid for fill in self._strange(findings)]
+
     def _book_funding(self, findings: Findings) -> None:
         record = self._record
-        for payment in findings.funding:
+        for payment in findings.funding or ():
             if payment.time_ms <= record.funding_ms:
                 continue
             record.funding_ms = payment.time_ms

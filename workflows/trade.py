@@ -5,7 +5,6 @@ changes is in `TradeRecord`, so the workflow can continue as new between any two
 """
 
 import asyncio
-from typing import NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
@@ -53,6 +52,20 @@ class Trade(Handlers):
     @workflow.run
     async def run(self, record: TradeRecord) -> TradeResult:
         self._reconciles = workflow.patched("reconcile")
+        self._desk.as_in_0_1 = not self._reconciles
+        life = asyncio.create_task(self._live())
+        while True:
+            try:
+                # Cancel in Temporal asks for a close; it must not cut off an order on its way.
+                return await asyncio.shield(life) if self._reconciles else await life
+            except asyncio.CancelledError:
+                # The worker cancels too, when it drops a trade from its cache: then there is no reason.
+                if life.done() or workflow.cancellation_reason() is None:
+                    raise
+                self._commands.cancelled()
+
+    async def _live(self) -> TradeResult:
+        record = self._record
         background = self._in_the_background()
         if record.mode is Mode.OPENING:
             await self._open()
@@ -63,7 +76,7 @@ class Trade(Handlers):
             try:
                 await self._turn()
             except (FailureError, asyncio.CancelledError) as error:
-                # The worker cancels too, when it drops a trade from its cache: then there is no reason.
+                # Only of a run that 0.1.0 began: nothing else is cancelled here.
                 if not is_cancelled_exception(error) or workflow.cancellation_reason() is None:
                     raise
                 self._commands.cancelled()
@@ -78,7 +91,7 @@ class Trade(Handlers):
     def _in_the_background(self) -> list[asyncio.Task[None]]:
         tasks = [asyncio.create_task(self._diary.write_forever())]
         if self._reconciles:
-            homecoming = Homecoming(self._record, self._diary)
+            homecoming = Homecoming(self._record, self._diary, self._show)
             tasks += [
                 asyncio.create_task(work)
                 for work in (
@@ -170,11 +183,13 @@ class Trade(Handlers):
             await self._diary.written()
             raise
 
-    async def _move_to_the_signers_queue(self) -> NoReturn:
-        """From here on the trade runs only where its signer's key is, in the very processes that send its orders."""
+    async def _move_to_the_signers_queue(self) -> None:
+        """From here on the trade runs only where its signer's key is, in the very processes that send its orders. One
+        that was told to close meanwhile closes where it is."""
         self._show()
-        await workflow.wait_condition(workflow.all_handlers_finished)
-        workflow.continue_as_new(self._record, task_queue=orders_queue(self._record.signer))
+        await workflow.wait_condition(lambda: self._is_closing() or workflow.all_handlers_finished())
+        if not self._is_closing():
+            workflow.continue_as_new(self._record, task_queue=orders_queue(self._record.signer))
 
     def _has_work(self) -> bool:
         record = self._record

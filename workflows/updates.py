@@ -18,6 +18,7 @@ ANSWERS_AFTER = timedelta(seconds=90)
 class Updates:
     _record: TradeRecord
     _commands: Commands
+    _reconciles: bool
 
     @workflow.update(name="pause", description="As the signal, with an answer")
     async def update_pause(self, given: Any = None, *extra: Any) -> str:
@@ -112,7 +113,8 @@ class Updates:
         record = self._record
         if record.mode is Mode.ATTENTION:
             return f"attention: {record.attention}"
-        return f"{record.mode}: {record.input.coin} is flat"
+        how = "is flat" if record.flat_proof is not None or not self._reconciles else "was released as it is"
+        return f"{record.mode}: {record.input.coin} {how}"
 
     def _grid_in_words(self, asked: SetUnitSize) -> str:
         assert self._record.state is not None

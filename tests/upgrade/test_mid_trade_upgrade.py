@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,13 @@ async def finished(scene: Scene) -> Course:
     entries = [line.entry for line in lines]
     assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1)), "the journal is without a gap"
     assert len(set(cloids)) == len(cloids)
+    changes = [(entry.from_unit, entry.to_unit) for entry in entries if entry.kind == "unit_change"]
     orders = await scene.orders_accepted()
     assert len(orders) <= len(cloids), "an order without an intent"
     return Course(
         orders=orders,
-        units=[(entry.from_unit, entry.to_unit) for entry in entries if entry.kind == "unit_change"],
+        # An order that expired is made anew, and its decision told once more.
+        units=[change for change, _ in groupby(changes)],
         resets=[entry.allocation_usd for entry in entries if entry.kind == "reset"],
         ledger=status["ledger"],
     )

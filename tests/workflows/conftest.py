@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import pytest
 from temporalio.client import Client, WorkflowHandle
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -96,12 +97,21 @@ class Rig:
         return await self.until(lambda status: status.mode is not Mode.OPENING)
 
     async def status(self) -> TradeStatus:
-        status: TradeStatus = await self.trade.query("status", result_type=TradeStatus)
-        return status
+        while True:
+            try:
+                status: TradeStatus = await self.trade.query("status", result_type=TradeStatus)
+            except RPCError as error:
+                # The server takes so many questions at once, and no more.
+                if error.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
+                    raise
+                await asyncio.sleep(0.02)
+            else:
+                return status
 
     async def until(self, holds: Callable[[TradeStatus], bool], within_s: float = 20) -> TradeStatus:
         """The first status for which `holds`; a trade that fails meanwhile raises its failure."""
         failed = asyncio.create_task(self.trade.result())
+        status: TradeStatus | None = None
         try:
             async with asyncio.timeout(within_s):
                 while True:

@@ -13,7 +13,7 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from journal import entries
 from strategy.values import Phase
 from tests.workflows.conftest import Rig, rig_of
-from workflows import away, reconcile
+from workflows import away, handlers, reconcile
 from workflows.contracts import Mode, TradeStatus
 
 NOW = {"who": "worker", "from_ms": 0, "to_ms": 0}
@@ -200,15 +200,19 @@ async def test_an_order_without_an_answer_makes_the_trade_look(rig: Rig) -> None
     await rig.until(lambda now: now.mode is Mode.ATTENTION)
 
 
-async def test_nothing_is_ordered_before_a_restarted_worker_has_looked(rig: Rig) -> None:
+async def test_nothing_is_ordered_before_a_restarted_worker_has_looked(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "LATE_MS", 200)
     status = await in_retracement(rig)
     await rig.stop_worker()
     await rig.gateway.close_position("ETH")
     assert status.anchor_price is not None
     await rig.market(status.anchor_price - 8)
-    await rig.trade.signal("was_away", NOW)
+    # The price has waited in Temporal, and the worker's own word that it was away comes later.
     await rig.tell(status.anchor_price - 8)
     orders = len(await rig.orders_accepted())
+    await asyncio.sleep(0.3)
     await rig.start_worker()
     await rig.until(lambda now: now.mode is Mode.ATTENTION)
     assert len(await rig.orders_accepted()) == orders

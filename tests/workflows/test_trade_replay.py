@@ -1,6 +1,10 @@
 """A trade's history replays: a worker that takes it up decides what was decided."""
 
+import asyncio
+import contextlib
+
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
 from tests.workflows.conftest import Rig
@@ -22,15 +26,51 @@ async def test_every_run_of_a_trade_replays_to_the_same_commands(rig: Rig) -> No
     await rig.trade.execute_update("close", {})
     await rig.trade.result()
     opening = rig.client.get_workflow_handle(rig.trade.id, run_id=rig.trade.first_execution_run_id)
-    replayer = Replayer(
+    events = 0
+    for run in (opening, rig.client.get_workflow_handle(rig.trade.id)):
+        history = await run.fetch_history()
+        events += len(history.events)
+        await replayer().replay_workflow(history)
+    assert events > 150
+
+
+async def test_a_trade_that_is_watched_and_told_things_all_the_time_replays(rig: Rig) -> None:
+    """Queries and signals come between any two steps of an order; what a replay sees must not depend on that."""
+    opened = await rig.open()
+    anchor = opened.anchor_price
+    assert anchor is not None
+
+    async def watch() -> None:
+        while True:
+            # The server takes so many questions at once, and no more.
+            with contextlib.suppress(RPCError):
+                await rig.trade.query("status")
+
+    async def tell_nonsense() -> None:
+        while True:
+            await rig.trade.signal("no_such_signal", {})
+            await asyncio.sleep(0.01)
+
+    others = asyncio.gather(watch(), watch(), tell_nonsense())
+    for unit in (-1, 0) * 10:
+        await rig.price_at(anchor + 2 * unit)
+    others.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await others
+    await rig.trade.execute_update("close", {})
+    await rig.trade.result()
+    async for run in rig.client.list_workflows(f"WorkflowId = '{rig.trade.id}'"):
+        await replayer().replay_workflow(
+            await rig.client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
+        )
+    notes = [line.entry for line in await rig.journal.history(opened.trade_id or "")]
+    assert [entry.seq for entry in notes] == list(range(1, len(notes) + 1)), "the journal is without a gap"
+
+
+def replayer() -> Replayer:
+    return Replayer(
         workflows=[Trade],
         workflow_runner=workflow_runner(),
         interceptors=[SafeHandlers()],
         data_converter=pydantic_data_converter,
     )
-    events = 0
-    for run in (opening, rig.client.get_workflow_handle(rig.trade.id)):
-        history = await run.fetch_history()
-        events += len(history.events)
-        await replayer.replay_workflow(history)
-    assert events > 150

@@ -1,5 +1,6 @@
 """Orders that are refused, filled in part, answered by nobody; workers that die. One accepted order per intent."""
 
+import asyncio
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from activities.recording import RecordingActivities
 from activities.trading import TradingActivities
 from exchange.gateway import HyperliquidGateway
 from exchange.network import load_key
+from journal.entries import AlertRecord
 from simulator.config import Depth
 from strategy.values import Phase
 from tests.workflows.conftest import Rig, rig_of
@@ -169,3 +171,21 @@ async def test_a_worker_with_another_key_never_touches_an_open_trade(rig: Rig, t
     await gateway.close()
     assert status.mode is Mode.TRADING, status.attention
     assert [entry["signer"] for entry in await rig.orders_accepted()] == [rig.gateway.signer] * 2
+
+
+async def test_an_entry_the_journal_refuses_takes_no_other_with_it(rig: Rig) -> None:
+    opened = await rig.open()
+    assert opened.trade_id is not None and opened.anchor_price is not None
+    while not (before := await rig.journal.history(opened.trade_id, kinds=["opened"])):  # noqa: ASYNC110  # a database
+        await asyncio.sleep(0.02)
+    (ref,) = await rig.journal.trades()
+    stranger = AlertRecord(seq=before[-1].entry.seq + 2, at_ms=1, text="written by nobody")
+    await rig.journal.append(ref, [stranger])
+    await rig.price_at(opened.anchor_price - 2)
+    await rig.trade.execute_update("close", {})
+    await rig.trade.result()
+    entries = [line.entry for line in await rig.journal.history(opened.trade_id)]
+    assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1))
+    assert entries[stranger.seq - 1] == stranger
+    notes = (await rig.status()).notes
+    assert [note for note in notes if f"refused entries {stranger.seq}-{stranger.seq}" in note]
