@@ -1,53 +1,49 @@
 """`hypertrader stop-all`: every trade closed and latched, and the exchange's own word that the account is flat."""
 
-import asyncio
 import time
-from datetime import timedelta
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
 from pydantic import BaseModel
-from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 
-from cli import trades
+from cli import leftovers
 from cli.common import AsJson, echo_json, make_state_dir, run, settings
 from cli.errors import CommandFailed
 from cli.history import utc
-from connection import connect
-from exchange.errors import ExchangeError
-from exchange.gateway import HyperliquidGateway
-from exchange.network import load_key
-from exchange.port import AccountFacts, OpenOrder, Position
+from cli.stopping import StoppedTrade, stop_trades
+from cli.venue import Holdings, Venue
+from exchange.network import SetupRefused, load_key
+from exchange.signing import PrivateKey
 from settings import Settings
 from strategy.values import plain
-from workflows.contracts import FlatProof, Mode, Stop, workflow_id
-
-ASKS_EVERY_S = 0.5
-SIGNAL_TIMEOUT = timedelta(seconds=5)
+from workflows.contracts import Stop
 
 
-class StoppedTrade(BaseModel):
-    """`proof` is None while the exchange has not confirmed that the coin is flat."""
+class AccountAtEnd(BaseModel):
+    """What an account held when all was done; `held` is None if the exchange could not be asked: see `trouble`."""
 
-    coin: str
-    mode: Mode | None = None
-    proof: FlatProof | None = None
+    account: str
+    held: Holdings | None = None
+    not_closed: dict[str, str] = {}
+    """With --others-too: why a coin is left, as far as the exchange said."""
     trouble: str | None = None
+
+    def not_closed_because(self, why: str) -> "AccountAtEnd":
+        coins = self.held.coins if self.held else []
+        return self.model_copy(update={"not_closed": dict.fromkeys(coins, why)})
 
 
 class StopReport(BaseModel):
-    """What was stopped, and what the account held at the end. Kept as a file in the state folder."""
+    """What was stopped, and what the accounts held at the end. Kept as a file in the state folder."""
 
     asked_at_ms: int
     trades: list[StoppedTrade]
+    accounts: list[AccountAtEnd]
+    troubles: list[str]
+    """What could not be asked, or not be done."""
     flat: bool
-    """Every trade proved flat, and no position and no resting order in the whole account."""
-    account: str
-    checked_at_ms: int
-    positions: tuple[Position, ...]
-    resting: tuple[OpenOrder, ...]
+    """Every trade is proved flat or over, no account has a position or a resting order, nothing was left unasked."""
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +53,7 @@ def register(app: typer.Typer) -> None:
 def stop_all(
     reason: Annotated[str, typer.Option(help="Kept in the journal.")] = "",
     others_too: Annotated[
-        bool, typer.Option("--others-too", help="Close also what the account holds outside of trades.")
+        bool, typer.Option("--others-too", help="Close also what the account holds outside of trades; takes the key.")
     ] = False,
     wait_s: Annotated[float, typer.Option(help="How long to wait for the exchange's word.", min=1)] = 600,
     as_json: AsJson = False,
@@ -68,96 +64,132 @@ def stop_all(
     """
     chosen = settings()
     report = run(_stop_all(chosen, Stop(reason=reason), others_too, wait_s))
-    make_state_dir(chosen)
-    file = chosen.state_dir / f"stop-all-{report.asked_at_ms}.json"
-    file.write_text(report.model_dump_json(indent=1), "utf-8")
+    record = _keep(report, chosen)
     if as_json:
         echo_json(report)
     else:
-        _print(report, file)
+        _print(report, record)
     if not report.flat:
-        raise CommandFailed(f"not everything is flat: {_left(report)}; what was asked is kept and tried on")
+        unsettled = any(not trade.proof and not trade.ended for trade in report.trades)
+        kept = "; what the trades were told is kept and tried on" if unsettled else ""
+        raise CommandFailed(f"not everything is known to be flat: {'; '.join(_left(report))}{kept}")
 
 
 async def _stop_all(chosen: Settings, asked: Stop, others_too: bool, wait_s: float) -> StopReport:
-    asked_at_ms = time.time_ns() // 1_000_000
-    client = await connect(chosen)
-    running = [trade.coin for trade in await trades.trades(client)]
-    deadline_s = time.monotonic() + wait_s
-    stopped = await asyncio.gather(*(_stop(client, coin, asked, deadline_s) for coin in running))
-    gateway = HyperliquidGateway.connect(chosen, key=load_key(chosen))
-    try:
-        if others_too:
-            await _close_others(gateway)
-        facts = await _facts(gateway, deadline_s)
-        return StopReport(
-            asked_at_ms=asked_at_ms,
-            trades=list(stopped),
-            flat=all(trade.proof for trade in stopped) and not facts.positions and not facts.resting,
-            account=gateway.account,
-            checked_at_ms=facts.at_ms,
-            positions=facts.positions,
-            resting=facts.resting,
+    asked_at_ms, deadline_s = time.time_ns() // 1_000_000, time.monotonic() + wait_s
+    key, no_key = _key(chosen)
+    if others_too and no_key:
+        _say(f"what no trade holds can't be closed: {no_key}")
+    # Whatever else is amiss, the trades are told first.
+    stopped = await stop_trades(chosen, asked, deadline_s, _say)
+    troubles = [stopped.trouble] if stopped.trouble else []
+    addresses = _addresses(chosen, key, stopped.trades)
+    if not addresses:
+        troubles.append(
+            f"no account was looked at: no trade names one, HYPERTRADER_ACCOUNT is not set, and {no_key or 'no key'}"
         )
-    finally:
-        await gateway.close()
+    at_end = [await _account_at_end(chosen, each, key if others_too else None, deadline_s) for each in addresses]
+    if others_too and no_key:
+        at_end = [each.not_closed_because(no_key) for each in at_end]
+    looked_at = {each.account for each in at_end if each.held is not None}
+    troubles += _unsettled(stopped.trades, looked_at, chosen)
+    clear = all(each.held is not None and not each.held.coins for each in at_end)
+    return StopReport(
+        asked_at_ms=asked_at_ms,
+        trades=list(stopped.trades),
+        accounts=at_end,
+        troubles=troubles,
+        flat=clear and not troubles,
+    )
 
 
-async def _stop(client: Client, coin: str, asked: Stop, deadline_s: float) -> StoppedTrade:
-    """Tell one trade, and wait for its proof. A signal that Temporal took is never lost; until then it is repeated."""
-    told, seen = False, StoppedTrade(coin=coin)
-    while time.monotonic() < deadline_s:
-        try:
-            if not told:
-                await client.get_workflow_handle(workflow_id(coin)).signal("stop", asked, rpc_timeout=SIGNAL_TIMEOUT)
-                told = True
-            status = await trades.status(client, coin)
-            seen = StoppedTrade(coin=coin, mode=status.mode, proof=status.flat_proof, trouble=status.attention)
-            if status.mode in (Mode.STOPPED, Mode.CLOSED):
-                break
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                # It ended by itself since it was listed; the account is looked at in the end.
-                return seen
-            seen = seen.model_copy(update={"trouble": f"Temporal: {error}"})
-        except CommandFailed as error:
-            seen = seen.model_copy(update={"trouble": str(error)})
-        await asyncio.sleep(ASKS_EVERY_S)
-    return seen
+def _key(chosen: Settings) -> tuple[PrivateKey | None, str | None]:
+    """The key, or why there is none. On paper none is made: a new one's account is not the trades'."""
+    try:
+        return load_key(chosen, make=False), None
+    except SetupRefused as error:
+        return None, str(error)
 
 
-async def _close_others(gateway: HyperliquidGateway) -> None:
-    """What no trade holds any more: reduce-only, at the market."""
-    facts = await gateway.account_facts(since_ms=time.time_ns() // 1_000_000)
-    if facts.resting:
-        await gateway.cancel_orders(facts.resting)
-    for position in facts.positions:
-        await gateway.close_position(position.coin)
+def _addresses(chosen: Settings, key: PrivateKey | None, stopped: Iterable[StoppedTrade]) -> list[str]:
+    """Whose positions are traded: the trades know it. Without any, it is the one a trade would be opened for."""
+    found = {trade.account for trade in stopped if trade.account and trade.network == chosen.network}
+    if chosen.account:
+        found.add(chosen.account)
+    elif not found and key is not None:
+        found.add(key.address)
+    return sorted(found)
 
 
-async def _facts(gateway: HyperliquidGateway, deadline_s: float) -> AccountFacts:
-    while True:
-        try:
-            return await gateway.account_facts(since_ms=time.time_ns() // 1_000_000)
-        except ExchangeError as error:
-            if time.monotonic() >= deadline_s:
-                raise CommandFailed(f"the exchange does not say what the account holds: {error}") from error
-        await asyncio.sleep(ASKS_EVERY_S)
+async def _account_at_end(chosen: Settings, account: str, key: PrivateKey | None, deadline_s: float) -> AccountAtEnd:
+    """After what was asked: with a key all that is left there is closed first."""
+    not_closed: dict[str, str] = {}
+    try:
+        async with Venue(chosen) as venue:
+            if key is not None:
+                not_closed = await leftovers.close_leftovers(chosen, key, venue, account, deadline_s)
+            held = await leftovers.holdings(venue, account, deadline_s)
+    except (CommandFailed, SetupRefused) as error:
+        return AccountAtEnd(account=account, trouble=str(error))
+    return AccountAtEnd(account=account, held=held, not_closed=not_closed)
 
 
-def _print(report: StopReport, file: Path) -> None:
+def _unsettled(stopped: Iterable[StoppedTrade], looked_at: set[str], chosen: Settings) -> Iterator[str]:
+    """Trades of which nobody said that they are flat. For one that is over, its account says it."""
+    for trade in stopped:
+        elsewhere = f": it is on {trade.network}, this command on {chosen.network} (HYPERTRADER_NETWORK)"
+        hint = elsewhere if trade.network not in ("", chosen.network) else ""
+        if trade.proof is None and not trade.ended:
+            yield f"the trade on {trade.coin} is not flat yet: {trade.trouble or trade.mode or 'it did not answer'}"
+        elif trade.proof is None and not trade.never_ordered and (hint or trade.account not in looked_at):
+            yield f"the trade on {trade.coin} is over, and its account was not looked at{hint}"
+
+
+def _keep(report: StopReport, chosen: Settings) -> str:
+    """The record's place; a folder that can't be written takes nothing else away."""
+    file = chosen.state_dir / f"stop-all-{report.asked_at_ms}.json"
+    try:
+        make_state_dir(chosen)
+        file.write_text(report.model_dump_json(indent=1), "utf-8")
+    except OSError as error:
+        _say(f"no record was kept in {file}: {error.strerror}")
+        return "none"
+    return str(file)
+
+
+def _print(report: StopReport, record: str) -> None:
     for trade in report.trades:
         if trade.proof is not None:
             proof = f"flat, as the exchange said at {utc(trade.proof.asked_at_ms)} after {trade.proof.looks} looks"
             typer.echo(f"{trade.coin}: {trade.mode}, {proof}, {trade.proof.cancelled_orders} orders cancelled")
         else:
-            typer.echo(f"{trade.coin}: {trade.mode or 'not heard of'}: {trade.trouble or 'not flat yet'}")
-    held = "nothing" if report.flat else _left(report)
-    typer.echo(f"account {report.account} at {utc(report.checked_at_ms)}: {held} left; record: {file}")
+            word = "ended by itself" if trade.ended else trade.mode or "not heard of"
+            typer.echo(f"{trade.coin}: {word}: {trade.trouble or 'see the account'}")
+    for each in report.accounts:
+        if each.held is not None:
+            left = ", ".join(_held(each.held)) or "nothing"
+            typer.echo(f"account {each.account} at {utc(each.held.at_ms)}: {left} left")
+            spot = ", ".join(sorted({order.coin for order in each.held.spot_resting}))
+            if spot:
+                typer.echo(f"account {each.account}: spot orders rest in {spot}; they move no perpetual: left alone")
+    typer.echo(f"record: {record}")
 
 
-def _left(report: StopReport) -> str:
-    left = [f"{plain(position.size):+f} {position.coin}" for position in report.positions]
-    left += [f"a resting order in {order.coin}" for order in report.resting]
-    left += [f"the trade on {trade.coin}" for trade in report.trades if trade.proof is None]
-    return ", ".join(left)
+def _left(report: StopReport) -> Iterator[str]:
+    for each in report.accounts:
+        if each.held is None:
+            yield f"account {each.account} could not be looked at: {each.trouble}"
+            continue
+        yield from _held(each.held)
+        yield from (f"{coin} could not be closed: {why}" for coin, why in each.not_closed.items())
+    yield from report.troubles
+
+
+def _held(held: Holdings) -> Iterator[str]:
+    yield from (f"{plain(position.size):+f} {position.coin}" for position in held.positions)
+    yield from (f"a resting order in {order.coin}" for order in held.resting)
+
+
+def _say(text: str) -> None:
+    """At once, and beside the report."""
+    typer.echo(text, err=True)

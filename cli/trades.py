@@ -41,6 +41,7 @@ ANSWER_TIMEOUT_S = 15.0
 TASK_TIMEOUT = timedelta(seconds=3)
 """So long a trade waits for a worker that died with its task in hand."""
 CLOSE_TIMEOUT_S = 120.0
+LIST_TIMEOUT = timedelta(seconds=5)
 SLOW = ("close", "stop", "adopt", "rehedge", "release")
 """Commands that ask the exchange before they answer."""
 _RUNNING = "ExecutionStatus = 'Running'"
@@ -104,13 +105,20 @@ async def start_trade(
 
 async def status(client: Client, coin: str) -> TradeStatus:
     """Of the coin's newest trade, running or ended. A start that came to nothing was no trade."""
-    handle = _handle(client, coin)
+    found = await any_status(client, coin)
     async with _sorted_failures(coin):
-        found: TradeStatus = await handle.query(
+        if found.mode is Mode.OPENING and not await is_running(client, coin):
+            why = await refusal(_handle(client, coin), coin)
+            raise CommandFailed(f"no trade on {coin} is open; its last start failed: {why}")
+    return found
+
+
+async def any_status(client: Client, coin: str) -> TradeStatus:
+    """Also of a start that came to nothing: it stays in mode `opening`."""
+    async with _sorted_failures(coin):
+        found: TradeStatus = await _handle(client, coin).query(
             "status", result_type=TradeStatus, rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S)
         )
-        if found.mode is Mode.OPENING and not await is_running(client, coin):
-            raise CommandFailed(f"no trade on {coin} is open; its last start failed: {await refusal(handle, coin)}")
     return found
 
 
@@ -174,10 +182,10 @@ async def trades(client: Client, *, ended: bool = False) -> list[TradeLine]:
 
 async def _opened_at(client: Client, newest: WorkflowExecution) -> datetime:
     """When the trade's first run began; of its newest, once Temporal has forgotten the first."""
-    first_run_id = newest.raw_info.first_run_id
-    if first_run_id in ("", newest.run_id):
-        return newest.start_time
     try:
+        # What is listed does not name it.
+        described = await client.get_workflow_handle(newest.id, run_id=newest.run_id).describe()
+        first_run_id = described.raw_info.first_run_id
         return (await client.get_workflow_handle(newest.id, run_id=first_run_id).describe()).start_time
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
@@ -185,14 +193,30 @@ async def _opened_at(client: Client, newest: WorkflowExecution) -> datetime:
         raise
 
 
-async def is_running(client: Client, coin: str) -> bool:
+async def coins_running(client: Client) -> set[str]:
+    """Of all trades that run, as far as the server lists them yet; one request a page."""
+    query = f"WorkflowType = 'Trade' AND {_RUNNING}"
+    async with _sorted_failures("any coin"):
+        listed = client.list_workflows(query, rpc_timeout=LIST_TIMEOUT)
+        return {execution.id.removeprefix(workflow_id("")) async for execution in listed}
+
+
+async def running_on(client: Client, coin: str) -> str | None:
+    """The id of the first run of the trade that runs on the coin now; None when none does."""
     async with _sorted_failures(coin):
         try:
-            return (await _handle(client, coin).describe()).status is WorkflowExecutionStatus.RUNNING
+            found = await _handle(client, coin).describe(rpc_timeout=LIST_TIMEOUT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
-                return False
+                return None
             raise
+    if found.status is not WorkflowExecutionStatus.RUNNING:
+        return None
+    return found.raw_info.first_run_id
+
+
+async def is_running(client: Client, coin: str) -> bool:
+    return await running_on(client, coin) is not None
 
 
 def _handle(client: Client, coin: str) -> WorkflowHandle[Any, Any]:

@@ -4,16 +4,36 @@ Everything that trades goes through `exchange.gateway`.
 """
 
 import difflib
+import time
 from decimal import Decimal
 from typing import Any
 
 import aiohttp
+from pydantic import BaseModel
 
 from cli.errors import CommandFailed
+from exchange import shapes
+from exchange.errors import Unknown
 from exchange.network import endpoint
+from exchange.port import OpenOrder, Position
 from settings import Network, Settings
 
 TIMEOUT_S = 5.0
+
+
+class Holdings(BaseModel):
+    """What an account has in perpetuals: positions that are not flat, and resting orders. Spot orders stand apart."""
+
+    at_ms: int
+    """Our clock before it was asked."""
+    positions: tuple[Position, ...]
+    resting: tuple[OpenOrder, ...]
+    spot_resting: tuple[OpenOrder, ...]
+
+    @property
+    def coins(self) -> list[str]:
+        """In which anything is left."""
+        return sorted({each.coin for each in self.positions} | {each.coin for each in self.resting})
 
 
 class Venue:
@@ -44,6 +64,22 @@ class Venue:
         """USD per coin, of every coin."""
         return {coin: Decimal(price) for coin, price in (await self._info({"type": "allMids"})).items()}
 
+    async def holdings(self, account: str) -> Holdings:
+        """Orders first: one that fills in between is seen as a position."""
+        at_ms = time.time_ns() // 1_000_000
+        orders = await self._info({"type": "frontendOpenOrders", "user": account})
+        state = await self._info({"type": "clearinghouseState", "user": account})
+        try:
+            resting, positions = shapes.open_orders(orders), shapes.positions(state)
+        except Unknown as error:
+            raise CommandFailed(str(error)) from error
+        return Holdings(
+            at_ms=at_ms,
+            positions=positions,
+            resting=tuple(order for order in resting if not _is_spot(order.coin)),
+            spot_resting=tuple(order for order in resting if _is_spot(order.coin)),
+        )
+
     async def _info(self, request: dict[str, str]) -> Any:
         try:
             async with self._session.post(f"{self._at.url}/info", json=request) as answer:
@@ -56,6 +92,11 @@ class Venue:
             raise CommandFailed(
                 f"the exchange does not answer at {self._at.url}: {cure} ({type(error).__name__}: {error})"
             ) from error
+
+
+def _is_spot(coin: str) -> bool:
+    """`PURR/USDC` and `@107`: the exchange lists orders of both sides together."""
+    return coin.startswith("@") or "/" in coin
 
 
 class ControlApi:

@@ -2,7 +2,7 @@
 
 Every worker of a signer touches one file in the state folder as long as it runs. Whoever starts reads there when a
 worker was last alive, and tells each running trade of the signer: so a trade looks at the exchange at once, not at the
-next price.
+next price. So does a worker that finds, when it touches the file, that none was there meanwhile: it was frozen.
 """
 
 import asyncio
@@ -33,31 +33,42 @@ class Presence:
         self._client = client
         self._file = state_dir / f"worker-{signer}.alive"
         self._queue = orders_queue(signer)
+        self._untold: asyncio.Queue[Outage] = asyncio.Queue()
 
     async def run(self) -> None:
         """Until cancelled. Waits for Temporal however long it takes."""
-        alive_ms, here_ms = self._last_alive_ms(), now_ms()
-        away = alive_ms is not None and here_ms - alive_ms > FRESH_MS
-        outage = Outage(who="worker", from_ms=alive_ms if away and alive_ms else here_ms, to_ms=here_ms)
-        await until_one_ends(self._touch_forever(), self._announce(outage))
+        here_ms = now_ms()
+        self._untold.put_nowait(self._missed(here_ms) or Outage(who="worker", from_ms=here_ms, to_ms=here_ms))
+        await until_one_ends(self._touch_forever(), self._announce_forever())
 
-    def _last_alive_ms(self) -> int | None:
-        """None if no worker ever was."""
+    def _missed(self, here_ms: int) -> Outage | None:
+        """How long no worker was there until now; None if one was."""
         try:
-            return self._file.stat().st_mtime_ns // 1_000_000
+            alive_ms = self._file.stat().st_mtime_ns // 1_000_000
         except OSError:
             return None
+        return Outage(who="worker", from_ms=alive_ms, to_ms=here_ms) if here_ms - alive_ms > FRESH_MS else None
 
     async def _touch_forever(self) -> None:
-        said = False
+        said, shown = False, False
         while True:
             try:
+                if shown and (missed := self._missed(now_ms())):
+                    _log.warning("no worker was there for %.1f s", (missed.to_ms - missed.from_ms) / 1000)
+                    self._untold.put_nowait(missed)
                 self._file.touch()
+                shown = True
             except OSError as error:
+                # A gap in what can't be written says nothing.
+                shown = False
                 if not said:
                     said = True
                     _log.warning("trades won't be told since when no worker was there: %s", error)
             await asyncio.sleep(TOUCH_EVERY_S)
+
+    async def _announce_forever(self) -> None:
+        while True:
+            await self._announce(await self._untold.get())
 
     async def _announce(self, outage: Outage) -> None:
         workflow_ids: list[str] = []
@@ -68,7 +79,6 @@ class Presence:
                 telling.create_task(self._tell(workflow_id, outage, at_once))
         if workflow_ids:
             _log.info("told %d trades that a worker is here", len(workflow_ids))
-        await asyncio.Event().wait()
 
     async def _list(self, workflow_ids: list[str]) -> None:
         """A trade that is opened now needs no word: it has looked at the exchange just before."""

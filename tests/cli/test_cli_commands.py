@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -52,6 +53,9 @@ async def test_a_trade_lives_its_life_by_command_line(floor: Floor) -> None:
 
     kinds = [entry["kind"] for entry in await read(floor, "trade", "history", "HYPE")]
     assert {"opened", "intent", "outcome", "fill", "operator", "closed"} <= set(kinds)
+    [opened] = await read(floor, "trade", "history", "HYPE", "--kind", "opened")
+    # Its next run began after that.
+    assert datetime.fromisoformat(listed[0]["started_at"]).timestamp() * 1000 <= opened["at_ms"]
     commands = await read(floor, "trade", "history", "HYPE", "--kind", "operator")
     assert [entry["command"] for entry in commands] == ["pause", "resume", "set_unit_size", "close"]
     assert commands[0]["arguments"] == {"reason": "lunch"}

@@ -12,7 +12,7 @@ from hyperliquid.exchange import Exchange as SdkExchange
 from exchange import account
 from exchange.errors import NotSent, Rejected, Unknown
 from exchange.gateway import HyperliquidGateway
-from exchange.port import Exchange, OutcomeStatus, Position, Side
+from exchange.port import Exchange, OpenOrder, OutcomeStatus, Position, Side
 from exchange.signing import PrivateKey
 from settings import Settings
 from simulator.config import Depth
@@ -265,3 +265,10 @@ async def test_no_connection_is_said_in_one_line(stage: Stage) -> None:
     async with gateway_of(settings, stage.key) as gateway:
         with pytest.raises(NotSent, match="no connection to the exchange"):
             await gateway.get_position("ETH")
+
+
+async def test_an_order_of_the_spot_side_is_refused_by_its_coin_and_nothing_is_sent(stage: Stage) -> None:
+    order = OpenOrder(coin="@107", oid=7, cloid=None, side=Side.BUY, size=Decimal(1), limit_price=Decimal("0.2"))
+    with pytest.raises(Rejected, match="coin @107 is no perpetual on paper"):
+        await stage.gateway.cancel_orders([order])
+    assert stage.sent("cancel") == []

@@ -104,6 +104,37 @@ async def test_a_worker_tells_its_trades_since_when_none_was_there(trades: Trade
             assert third.from_ms == third.to_ms
 
 
+async def test_a_worker_that_was_frozen_tells_its_trades_when_it_goes_on(trades: Trades, tmp_path: Path) -> None:
+    stamp = tmp_path / f"worker-{trades.signer}.alive"
+    async with present(trades.client, tmp_path, trades.signer):
+        await trades.each_heard(1)
+        # What its next touch finds after it was frozen for so long, alone.
+        froze_ms = now_ms() - 300_000
+        os.utime(stamp, (froze_ms / 1000, froze_ms / 1000))
+        word = await trades.each_heard(2)
+    assert abs(word.from_ms - froze_ms) <= 1 and word.to_ms >= froze_ms + 300_000
+
+
+async def test_a_stamp_that_can_not_be_touched_is_no_gap(
+    trades: Trades, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stamp = tmp_path / f"worker-{trades.signer}.alive"
+    long_ago = (now_ms() - 300_000) / 1000
+    stamp.touch()
+    os.utime(stamp, (long_ago, long_ago))
+    touches: list[Path] = []
+
+    def refused(path: Path) -> None:
+        touches.append(path)
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", refused)
+    async with present(trades.client, tmp_path, trades.signer):
+        await trades.each_heard(1)
+        await until(lambda: len(touches) >= 4)
+        assert [len(outages) for outages in await trades.heard()] == [1] * TRADES
+
+
 async def test_the_word_waits_for_temporal_and_life_is_shown_meanwhile(
     trades: Trades, temporal: Client, tmp_path: Path
 ) -> None:
