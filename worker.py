@@ -42,6 +42,7 @@ SEARCH_ATTRIBUTES = {
 CACHED_TRADES_MAX = 500
 """More than one installation will ever hold open: a trade out of the cache is replayed on every price."""
 CONCURRENT_ACTIVITIES_MAX = 200
+ANNOUNCED_WITHIN_S = 3.0
 
 log = logging.getLogger("hypertrader.worker")
 
@@ -139,6 +140,10 @@ async def run(settings: Settings) -> None:
         await register_search_attributes(client)
         trading = TradingActivities(gateway, settings)
         recording = RecordingActivities(journal)
+        presence = Presence(client, settings.state_dir, gateway.signer)
+        await stack.enter_async_context(running(presence.run()))
+        # A price may wait for a trade whose position a hand has changed: the word that makes it look goes first.
+        await presence.announced(ANNOUNCED_WITHIN_S)
         await stack.enter_async_context(orders_worker(client, trading, recording, gateway.signer))
         await stack.enter_async_context(trades_worker(client, trading, recording))
         log.info(
@@ -149,7 +154,6 @@ async def run(settings: Settings) -> None:
             TRADES_QUEUE,
             orders_queue(gateway.signer),
         )
-        await stack.enter_async_context(running(Presence(client, settings.state_dir, gateway.signer).run()))
         await stop.wait()
 
 

@@ -6,6 +6,7 @@ next price. So does a worker that finds, when it touches the file, that none was
 """
 
 import asyncio
+import contextlib
 import logging
 from datetime import timedelta
 from functools import partial
@@ -34,6 +35,12 @@ class Presence:
         self._file = state_dir / f"worker-{signer}.alive"
         self._queue = orders_queue(signer)
         self._untold: asyncio.Queue[Outage] = asyncio.Queue()
+        self._told = asyncio.Event()
+
+    async def announced(self, within_s: float) -> None:
+        """Once every trade was told that a worker is here; or after that time."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._told.wait(), within_s)
 
     async def run(self) -> None:
         """Until cancelled. Waits for Temporal however long it takes."""
@@ -69,6 +76,7 @@ class Presence:
     async def _announce_forever(self) -> None:
         while True:
             await self._announce(await self._untold.get())
+            self._told.set()
 
     async def _announce(self, outage: Outage) -> None:
         workflow_ids: list[str] = []

@@ -18,7 +18,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sweep import grid
-from sweep.cells import Cell, all_cells
+from sweep.cell import Cell
+from sweep.cells import all_cells
 from sweep.playing import Player, Result
 
 RENEW_ABOVE = 60

@@ -7,8 +7,10 @@ BEFORE_THE_ORDER = (
     "units_moved.arrived",
 )
 ORDER = (
+    "draw_nonce.recorded",
     "draw_nonce.begun",
     "draw_nonce.done",
+    "draw_nonce.reported",
     "execute_order.decided",
     "execute_order.recorded",
     "execute_order.begun",

@@ -1,10 +1,7 @@
-"""The matrix: which boundary, which fault, at which step of the cycle. A cell is one trade through one cycle.
-
-A cell has a name that finds it again, `fault@boundary/step`; rows of the printed grid are boundaries, columns faults.
-"""
+"""The matrix: which boundary, which fault, at which step of the cycle."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from sweep.boundaries import (
     BEFORE_THE_ORDER,
@@ -18,43 +15,14 @@ from sweep.boundaries import (
     PAUSED_AT,
     RENEWAL,
 )
-from sweep.checker import Limits
+from sweep.cell import FROZEN, VICTIMS, Cell
 from sweep.conductor import ASKER, Blow
-from sweep.cycle import CLOSE, GAPS, OPENING, PATH, Path
-from sweep.faults import DROP_REPLY, DROP_REQUEST, ORDER_FAULTS, SETTLING_FAULTS, STREAM_FAULTS, Fault
+from sweep.faults import DROP_REPLY, DROP_REQUEST, ORDER_FAULTS, SETTLING_FAULTS, STREAM_FAULTS
+from sweep.judged import Limits
+from sweep.people import liquidated, stopped, touched
+from sweep.story import CLOSE, GAPS, OPENING, Story
 
-STRICT = Limits()
-VICTIMS: dict[str, tuple[str, ...]] = {
-    "worker": ("worker",),
-    "feed": ("feed",),
-    "temporal": ("temporal",),
-    "all": ("worker", "feed", "temporal"),
-}
 ORDERING_STEPS = (OPENING, "retracement", "undone", "DECLINE", "RECOVERY", "RESET", CLOSE)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What goes wrong, where and when: from `step` on, and within it unless it is `anytime`."""
-
-    group: str
-    boundary: str
-    fault: str
-    step: str
-    blows: tuple[Blow, ...] = ()
-    faults: tuple[Fault, ...] = field(default=(), hash=False)
-    streams: tuple[Fault, ...] = field(default=(), hash=False)
-    outage: Fault | None = field(default=None, hash=False)
-    second_worker: bool = False
-    anytime: bool = False
-    path: Path = PATH
-    held: tuple[str, ...] = ()
-    """Processes that are down when the step's price comes, and for some seconds after it."""
-    limits: Limits = STRICT
-
-    @property
-    def name(self) -> str:
-        return f"{self.fault}@{self.boundary}/{self.step}".replace(" ", "_")
 
 
 def all_cells() -> list[Cell]:
@@ -71,15 +39,25 @@ def all_cells() -> list[Cell]:
         *_streams(),
         *_outages(),
         *_gaps(),
+        *stopped(),
+        *touched(),
+        *liquidated(),
     ]
     assert len({cell.name for cell in cells}) == len(cells), "a name finds one cell"
     return cells
 
 
 def _kills() -> Iterator[Cell]:
-    for step in ("retracement", "DECLINE", "RESET"):
+    """The feed has no part in an order once it is told of, so the boundaries after that are struck for it at one step;
+    all at once at another."""
+    for step, everywhere in (
+        ("retracement", ("worker", "temporal")),
+        ("DECLINE", ("worker", "temporal", "feed")),
+        ("RESET", ("worker", "temporal", "all")),
+    ):
         for victim in VICTIMS:
-            for boundary in (*BEFORE_THE_ORDER, *ORDER, *JOURNAL):
+            after = (*ORDER, *JOURNAL) if victim in everywhere else ()
+            for boundary in (*BEFORE_THE_ORDER, *after):
                 yield _kill(boundary, victim, step)
     for boundary in HEARTBEATS:
         for victim in VICTIMS:
@@ -142,7 +120,7 @@ def _pauses() -> Iterator[Cell]:
     for boundary in PAUSED_AT:
         for step in ("retracement", "RESET"):
             blow = Blow(boundary, ("worker",), how="pause")
-            yield Cell("two workers", boundary, "paused worker", step, blows=(blow,))
+            yield Cell("two workers", boundary, "paused worker", step, blows=(blow,), limits=FROZEN)
 
 
 def _exchange_faults() -> Iterator[Cell]:
@@ -198,9 +176,10 @@ def _outages() -> Iterator[Cell]:
 
 def _gaps() -> Iterator[Cell]:
     """The price jumps over many units while somebody is away. The end is what it is with everybody there."""
+    gaps = Story(GAPS)
     for step, _ in GAPS:
         for victim, names in VICTIMS.items():
-            yield Cell("prices jump", "a process down", f"{victim} down", step, path=GAPS, held=names)
+            yield Cell("prices jump", "a process down", f"{victim} down", step, story=gaps, held=names)
         for mode in ("refuse", "hang", "bad_gateway"):
             outage = {"mode": mode, "seconds": 4}
-            yield Cell("prices jump", "exchange away", f"outage, {mode}", step, path=GAPS, outage=outage)
+            yield Cell("prices jump", "exchange away", f"outage, {mode}", step, story=gaps, outage=outage)

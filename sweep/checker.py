@@ -8,79 +8,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
-Json = dict[str, Any]
+from sweep.judged import ZERO, Baseline, Evidence, Json, Limits, Violation
+from sweep.stillness import flat_for_good, liquidations_told, signed, still_under_a_hand
+
 CENT = Decimal("0.01")
-ZERO = Decimal(0)
-
-
-@dataclass(frozen=True)
-class Violation:
-    """`rule` is a word to count by, `text` a sentence with the figures."""
-
-    rule: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where a trade stood when it had come to rest. Sizes signed, in coin; `took_s` from the price to the rest,
-    `recovered_s` from the last fault of the step, None when nothing was wrong in it; `told_size` as the trade says."""
-
-    name: str
-    net_size: Decimal
-    took_s: float = 0.0
-    recovered_s: float | None = None
-    told_size: Decimal | None = None
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the exchange has of a run on `coin`; `oids_before` are orders of earlier runs."""
-
-    coin: str
-    signer: str
-    ledger: Json
-    """The account's part of `/control/ledger`, after the run."""
-    requests: list[Json]
-    """`/control/requests` of the run."""
-    account: Json
-    """The venue's `clearinghouseState`, after the run."""
-    steps: tuple[Step, ...]
-    oids_before: frozenset[int] = frozenset()
-    told_pnl_usd: Decimal | None = None
-    """The trade's own account of what it won or lost."""
-    earned_usd: Decimal | None = None
-    """How much the account's value changed over the run."""
-    at_ms: int = 0
-    """When all this was read, by the exchange's clock."""
-    decisions: tuple[Json, ...] = ()
-    """The trade's journal: compared with the run without faults, and with nothing else."""
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """The same run without faults."""
-
-    steps: tuple[Step, ...]
-    orders: tuple[tuple[str, Decimal], ...]
-    """Side and filled size of each order that filled, in the order they were accepted."""
-    decisions: tuple[Json, ...] = ()
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is asked of a run.
-
-    `same_orders` is off where the exchange itself split an order, which takes more orders and more decisions to the
-    same end; `expiry_settles` is on where the exchange lies about a nonce, so that only the order's expiry says that it
-    will never execute.
-    """
-
-    recovered_s_max: float = 30.0
-    same_orders: bool = True
-    expiry_settles: bool = False
 
 
 @dataclass
@@ -102,6 +34,9 @@ def check(evidence: Evidence, baseline: Baseline, limits: Limits | None = None) 
         *_nothing_lost(evidence, orders),
         *_money(evidence),
         *_all_resolved(evidence, limits),
+        *still_under_a_hand(evidence, orders.accepted),
+        *liquidations_told(evidence),
+        *flat_for_good(evidence, orders.accepted),
         *_as_without_faults(evidence, orders, baseline, limits),
         *_alive(evidence, limits),
     ]
@@ -114,9 +49,10 @@ def baseline_of(evidence: Evidence) -> Baseline:
 
 def _orders_of(evidence: Evidence) -> _Orders:
     ledger = evidence.ledger
+    others = evidence.oids_before.union(*(touch.oids for touch in evidence.touches))
 
     def ours(rows: Iterable[Json]) -> list[Json]:
-        return [row for row in rows if row["oid"] not in evidence.oids_before and row["coin"] == evidence.coin]
+        return [row for row in rows if row["oid"] not in others and row["coin"] == evidence.coin]
 
     orders = _Orders(ours(ledger["acceptedOrders"]), ours(ledger["refusedOrders"]))
     for fill in ledger["fills"]:
@@ -155,7 +91,7 @@ def _nothing_lost(evidence: Evidence, orders: _Orders) -> Iterator[Violation]:
     held: dict[str, Decimal] = defaultdict(Decimal)
     tids: Counter[tuple[str, int]] = Counter()
     for fill in evidence.ledger["fills"]:
-        held[fill["coin"]] += Decimal(fill["sz"]) * (1 if fill["side"] == "B" else -1)
+        held[fill["coin"]] += signed([fill])
         tids[fill["coin"], fill["tid"]] += 1
     for coin in held.keys() | evidence.ledger["positions"].keys():
         position = Decimal(evidence.ledger["positions"].get(coin, "0"))

@@ -1,69 +1,41 @@
-"""One trade through one short cycle: opening, every phase, RESET, close.
+"""One trade through one story: opening, every phase, RESET, perhaps a stranger's hand, and its end.
 
 Each price is set when all that the one before led to is done, so a run without faults decides the same each time.
 """
 
-import asyncio
-import contextlib
+import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
-from temporalio.client import WorkflowExecutionStatus, WorkflowHandle, WorkflowQueryFailedError
+from temporalio.client import WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import RPCError
 
-from activities.messages import TRADES_QUEUE
+from activities.messages import TRADES_QUEUE, Outage
 from cli.demo import price_beyond
 from cli.trades import TASK_TIMEOUT
 from simulator.markets import BY_COIN
-from strategy.ladder import Ladder
-from sweep.checker import Step
+from sweep.hands import liquidated, touch
+from sweep.judged import Step, Touch
 from sweep.rig import Rig
-from workflows.contracts import Close, Mode, TradeInput, TradeRecord, TradeStatus, workflow_id
+from sweep.story import ANSWER, CLOSE, HAND, ONWARDS, OPENING, TO_THE_END, Deed, Ending, Hand, Story
+from sweep.talk import Stuck, Talk
+from sweep.terms import Terms
+from workflows import contracts
+from workflows.contracts import Mode, TradeRecord, TradeStatus, workflow_id
 
-LADDER = Ladder.model_validate(
-    {
-        "name": "sweep",
-        "fragment": "0.4",
-        "retracement": [{"sell_long": 1, "open_short": 1}, {"sell_long": "rest", "open_short": "same"}],
-        "hedge_fragment": "0.5",
-        "cover_from": 1,
-        "cover_rest_at": 2,
-        "sweep_at": 2,
-    }
-)
-"""Two steps down and two up: every phase within two units."""
-Path = tuple[tuple[str, int], ...]
-PATH: Path = (("retracement", -1), ("undone", 0), ("again", -1), ("DECLINE", -2), ("RECOVERY", -1), ("RESET", 0))
-"""Steps between opening and close: a name, and the line whose completion leads there."""
-GAPS: Path = (("gap down", -5), ("gap up", 3), ("gap down again", -1))
-"""Prices that jump over many units: through every phase at once."""
-OPENING, CLOSE = "opening", "close"
-STEPS = (OPENING, *(name for name, _ in PATH), CLOSE)
-BESIDE = ("track_units", "record", "notify")
-"""Activities that trading does not wait for."""
 REST_TIMEOUT_S = 60.0
-POLL_S = 0.02
-FIRST_EVENTS = 2
-"""Started, and its first workflow task scheduled."""
-ANSWER_TIMEOUT = timedelta(seconds=2)
-
-
-class Stuck(Exception):
-    """The trade does not go on by itself."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    coin: str = "ETH"
-    price: Decimal = Decimal(2500)
-    margin_usd: Decimal = Decimal(1000)
-    unit_size: Decimal = Decimal(2)
-    leverage: int = 10
+STOP_ALL_WAITS_S = 45
+LURES = (-6, 2, -3)
+"""Units from where it stood: prices that a stopped trade must not act on."""
+ANSWERS = {
+    "adopt": contracts.Adopt,
+    "rehedge": contracts.Rehedge,
+    "release": contracts.Release,
+    "close": contracts.Close,
+}
 
 
 Before = Callable[[str], Awaitable[None]]
@@ -72,62 +44,112 @@ Faulted = Callable[[], float | None]
 """When the last fault of the step in hand struck, by `time.monotonic`; None when none did."""
 
 
+class Absence(Protocol):
+    """Somebody is away while a hand does its deed."""
+
+    async def long_enough(self) -> None:
+        """Until it is worth a word that they were away."""
+
+    async def end(self) -> None:
+        """They come back."""
+
+
+async def _nothing(_: str) -> None:
+    """Before and after the steps of a run that nobody disturbs."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """`before` prepares what goes wrong in a step, `after` is awaited when the trade rests."""
+
+    before: Before = _nothing
+    after: Before = _nothing
+    faulted: Faulted = lambda: None
+    absence: Absence | None = None
+    """None: a trade under a hand is told to look, as by a worker that starts."""
+
+
+UNDISTURBED = Hooks()
+
+
 class Run:
-    """One trade on a coin. `before` prepares what goes wrong in a step, `after` is awaited when the trade rests."""
+    """One trade on a coin."""
 
     def __init__(
         self,
         rig: Rig,
         terms: Terms,
+        story: Story = TO_THE_END,
+        hooks: Hooks = UNDISTURBED,
         *,
-        before: Before | None = None,
-        after: Before | None = None,
-        faulted: Faulted = lambda: None,
-        path: Path = PATH,
         patience_s: float = REST_TIMEOUT_S,
     ) -> None:
         self._rig = rig
         self._terms = terms
-        self._before, self._after, self._faulted = before or _nothing, after or _nothing, faulted
+        self._story = story
+        self._hooks = hooks
+        self._talk = Talk(rig.client, terms.coin, patience_s=patience_s)
+        self.ending = story.ending
         self.steps: list[Step] = []
+        self.touches: list[Touch] = []
         self.status: TradeStatus | None = None
         self._line = 0
+        self._price = terms.price
         self._told_until_s = 0.0
-        self._path = path
-        self._patience_s = patience_s
-        self.events_max = 0
-        """The longest history of the trade's runs."""
 
     @property
     def handle(self) -> WorkflowHandle[Any, Any]:
-        return self._rig.client.get_workflow_handle(workflow_id(self._terms.coin))
+        return self._talk.handle
+
+    @property
+    def events_max(self) -> int:
+        return self._talk.events_max
+
+    @property
+    def ends_flat(self) -> bool:
+        hand = self._story.hand
+        return hand is None or hand.answer != "release"
 
     async def through(self, cycles: int = 1) -> None:
-        """Open, so many cycles, close. Raises Stuck."""
+        """Open, so many cycles, what the story has, the end. Raises Stuck."""
         await self._step(OPENING, self._open)
         for _ in range(cycles):
-            for name, line in self._path:
+            for name, line in self._story.path:
                 await self._step(name, lambda line=line: self._move_to(line))  # type: ignore[misc]
-        await self._step(CLOSE, self._close)
+        if (hand := self._story.hand) is not None:
+            await self._step(HAND, lambda: self._be_touched(hand))
+            await self._step(ANSWER, lambda: self._answer(hand))
+            if hand.ends:
+                return
+            await self._step(ONWARDS, lambda: self._move_to(self._line - 1))
+        await self._step(CLOSE, self._end)
+
+    async def suffer(self, hand: Hand) -> None:
+        """A hand and its answer, between two steps."""
+        await self._be_touched(hand)
+        await self._answer(hand)
 
     async def _step(self, name: str, do: Callable[[], Awaitable[None]]) -> None:
-        await self._before(name)
+        await self._hooks.before(name)
         began_s = time.monotonic()
         try:
             await do()
         except Stuck as stuck:
             raise Stuck(f"at {name}: {stuck}") from stuck
         rested_s = time.monotonic()
-        await self._after(name)
+        await self._hooks.after(name)
         recovered_s = self._recovered_s(began_s, rested_s)
-        self.steps.append(Step(name, await self._net_size(), rested_s - began_s, recovered_s, self._told_size(name)))
+        net_size = await self._rig.net_size(self._terms.coin)
+        self.steps.append(Step(name, net_size, rested_s - began_s, recovered_s, self._told_size(name)))
 
     def _told_size(self, name: str) -> Decimal | None:
-        return None if name == CLOSE or self.status is None or self.status.ledger is None else self.status.ledger.net
+        """Under a hand the two differ, and one that is over has nothing to say."""
+        over = name in (HAND, CLOSE) or (name == ANSWER and self._story.hand is not None and self._story.hand.ends)
+        return None if over or self.status is None or self.status.ledger is None else self.status.ledger.net
 
     def _recovered_s(self, began_s: float, rested_s: float) -> float | None:
         """A fault is told of once: in the step whose rest came after it."""
-        struck_s = self._faulted()
+        struck_s = self._hooks.faulted()
         if struck_s is None or not self._told_until_s < struck_s <= rested_s:
             return None
         self._told_until_s = struck_s
@@ -136,52 +158,26 @@ class Run:
     async def _open(self) -> None:
         terms, rig = self._terms, self._rig
         await rig.exchange.set_price(terms.coin, terms.price)
-        asked = TradeInput(
-            coin=terms.coin,
-            margin_usd=terms.margin_usd,
-            unit_size=terms.unit_size,
-            leverage=terms.leverage,
-            ladder=LADDER,
-            accepts_costs=True,
-        )
         await rig.client.start_workflow(
             "Trade",
-            TradeRecord(input=asked),
+            TradeRecord(input=terms.asked()),
             id=workflow_id(terms.coin),
             task_queue=TRADES_QUEUE,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             task_timeout=TASK_TIMEOUT,
         )
-        await self._until_rest(lambda status: status.mode is Mode.TRADING)
+        self.status = await self._talk.until_rest(lambda status: status.mode is Mode.TRADING)
 
     async def _move_to(self, line: int) -> None:
+        price = await self._set_price(line)
+        self.status = await self._talk.until_rest(lambda status: status.price == price)
+
+    async def _set_price(self, line: int) -> Decimal:
         price = self.price_of(line)
         await self._rig.exchange.set_price(self._terms.coin, price)
-        self._line = line
-        await self._until_rest(lambda status: status.price == price)
-
-    async def _close(self) -> None:
-        await self._until_told()
-        deadline_s = time.monotonic() + self._patience_s
-        while time.monotonic() < deadline_s:
-            with contextlib.suppress(RPCError):
-                if (await self.handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
-                    return
-            await asyncio.sleep(POLL_S)
-        raise Stuck(await self._why())
-
-    async def _until_told(self) -> None:
-        """A close once acknowledged is kept; one that was not is told again, and refused if it had arrived."""
-        while True:
-            try:
-                await self.handle.signal("close", Close(reason="the run is over"), rpc_timeout=ANSWER_TIMEOUT)
-            except RPCError as error:
-                if "completed" in str(error):
-                    return
-                await asyncio.sleep(POLL_S)
-            else:
-                return
+        self._line, self._price = line, price
+        return price
 
     def price_of(self, line: int) -> Decimal:
         """A price that completes `line`, coming from its neighbour, and no line more."""
@@ -190,53 +186,83 @@ class Run:
         step = 1 if line > self._line else -1
         return price_beyond(anchor, self._terms.unit_size, line, step, BY_COIN[self._terms.coin].tick(anchor))
 
-    async def _until_rest(self, arrived: Callable[[TradeStatus], bool]) -> None:
-        """Until the trade has arrived, and nothing that trading waits for is pending with Temporal."""
-        deadline_s = time.monotonic() + self._patience_s
-        while time.monotonic() < deadline_s:
-            with contextlib.suppress(RPCError, WorkflowQueryFailedError):
-                if await self._is_at_rest():
-                    status = await self._ask()
-                    if status.mode is Mode.ATTENTION:
-                        raise Stuck(f"the trade needs attention: {status.attention}")
-                    if arrived(status) and await self._is_at_rest():
-                        self.status = status
-                        return
-            await asyncio.sleep(POLL_S)
-        raise Stuck(await self._why())
+    async def _be_touched(self, hand: Hand) -> None:
+        """Until the trade has found out, and knows the price. It orders nothing: that the judge sees."""
+        next_line, absence = self._line - 1, self._hooks.absence
+        if hand.deed is Deed.LIQUIDATED and absence is None:
+            # It takes a price that the trade would act on before it looks.
+            await self._talk.tell("pause", contracts.Pause())
+            await self._talk.until_rest(lambda status: status.mode is Mode.PAUSED)
+        self.touches.append(await self._touch(hand.deed, next_line))
+        if absence is None:
+            await self._talk.tell("was_away", _now_away())
+            await self._found_out()
+        if hand.price == "waits":
+            await self._set_price(next_line)
+        if absence is not None:
+            await absence.long_enough()
+        if hand.price == "is fresh":
+            await self._set_price(next_line)
+        if absence is not None:
+            await absence.end()
+            await self._found_out()
+        await self._talk.until_told_of(self._line)
 
-    async def _is_at_rest(self) -> bool:
-        description = await self.handle.describe(rpc_timeout=ANSWER_TIMEOUT)
-        if description.status is not WorkflowExecutionStatus.RUNNING:
-            raise Stuck(f"the trade ended by itself: {description.status}")
-        raw = description.raw_description
-        self.events_max = max(self.events_max, description.history_length)
-        busy = any(pending.activity_type.name not in BESIDE for pending in raw.pending_activities)
-        # The server holds back the first task of a run that follows the one before within a second.
-        begun = description.history_length > FIRST_EVENTS
-        return begun and not busy and not raw.HasField("pending_workflow_task")
+    async def _found_out(self) -> None:
+        await self._talk.until_rest(lambda status: status.mode is Mode.ATTENTION, in_attention=True)
 
-    async def _ask(self) -> TradeStatus:
-        status: TradeStatus = await self.handle.query("status", result_type=TradeStatus, rpc_timeout=ANSWER_TIMEOUT)
-        return status
+    async def _touch(self, deed: Deed, next_line: int) -> Touch:
+        if deed is not Deed.LIQUIDATED:
+            return await touch(self._rig, self._terms.coin, deed)
+        price = self.price_of(next_line)
+        self._line = next_line
+        return await liquidated(self._rig, self._terms.coin, price)
 
-    async def _why(self) -> str:
-        """What the trade looks like now, for whoever looks into it."""
-        try:
-            status = await self._ask()
-            raw = (await self.handle.describe()).raw_description
-        except (RPCError, WorkflowQueryFailedError) as error:
-            return f"the trade does not answer: {error}"
-        pending = ", ".join(f"{each.activity_type.name} (try {each.attempt})" for each in raw.pending_activities)
-        return (
-            f"no rest in {self._patience_s:.0f} s: mode {status.mode}, price {status.price}, "
-            f"order in flight {status.order_in_flight}, pending: {pending}, "
-            f"workflow task pending {raw.HasField('pending_workflow_task')}"
+    async def _answer(self, hand: Hand) -> None:
+        self.touches[-1] = replace(self.touches[-1], to_ms=await self._rig.exchange_ms())
+        await self._talk.tell(hand.answer, ANSWERS[hand.answer](reason="the run says so"))
+        if hand.ends:
+            await self._talk.until_ended()
+            return
+        # A price that waited is acted on now, with the same order; where a cycle begins anew it is the first.
+        moved = self._price if hand.price != "stands still" and hand.answer == "rehedge" else None
+        self.status = await self._talk.until_rest(
+            lambda status: status.mode is Mode.TRADING and moved in (None, status.price), in_attention=True
         )
 
-    async def _net_size(self) -> Decimal:
-        return Decimal((await self._rig.books())["positions"].get(self._terms.coin, "0"))
+    async def _end(self) -> None:
+        match self.ending:
+            case Ending.CLOSE:
+                await self._talk.tell("close", contracts.Close(reason="the run is over"))
+            case Ending.STOP:
+                await self._talk.tell("stop", contracts.Stop(reason="the run is over"))
+                await self._release_stopped()
+            case Ending.STOP_ALL:
+                await self._stop_all()
+                await self._release_stopped()
+        await self._talk.until_ended()
+
+    async def _stop_all(self) -> None:
+        """By the command. Raises Stuck unless it says that all is flat, with a proof of this trade."""
+        code, out, err = await self._rig.command("stop-all", "--json", "--wait-s", str(STOP_ALL_WAITS_S))
+        report = json.loads(out) if out else {}
+        proved = [trade["coin"] for trade in report.get("trades", ()) if trade["proof"]]
+        if code or not report.get("flat") or self._terms.coin not in proved:
+            raise Stuck(f"stop-all ended with {code}: {err.strip() or out}")
+
+    async def _release_stopped(self) -> None:
+        """Stopped for good: prices that would make it order come, and it ends only when it is told to."""
+        status = await self._talk.until_rest(lambda status: status.mode is Mode.STOPPED)
+        if status.flat_proof is None:
+            raise Stuck("the trade is stopped without the exchange's word that it is flat")
+        for units in LURES:
+            await self._set_price(self._line + units)
+        await self._talk.tell("was_away", _now_away())
+        await self._talk.until_rest(lambda status: status.mode is Mode.STOPPED)
+        await self._talk.tell("release", contracts.Release(reason="the run is over"))
 
 
-async def _nothing(_: str) -> None:
-    """Before and after the steps of a run that nobody disturbs."""
+def _now_away() -> Outage:
+    """A worker's word that it is here."""
+    now_ms = time.time_ns() // 1_000_000
+    return Outage(who="worker", from_ms=now_ms, to_ms=now_ms)

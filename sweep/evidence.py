@@ -1,36 +1,65 @@
 """What is laid before the judge: the exchange's books and requests of a run, and what the trade says of itself."""
 
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from journal.entries import Closed, Decision
+from journal.entries import Closed, Decision, LiquidationRecord
 from journal.store import Journal
-from sweep.checker import Evidence
-from sweep.cycle import Run, Terms
+from simulator.markets import BY_COIN
+from sweep.cycle import Run
+from sweep.judged import Evidence
 from sweep.rig import Rig
+from sweep.terms import Terms
 
 
 async def evidence_of(rig: Rig, terms: Terms, run: Run, before: dict[str, Any], since_ms: int) -> Evidence:
     """Of a run that is over; `before` is the account's ledger from before it."""
     books = await rig.books()
-    decisions, pnl_usd = await _told(rig, run)
+    told = await _told(rig, run)
+    # The last word of a trade that was released is that of a position it left.
+    pnl_usd = told.closed.realized_pnl_usd if told.closed and run.ends_flat else None
     return Evidence(
         coin=terms.coin,
         signer=rig.signer,
         ledger=books,
-        at_ms=(await rig.exchange.state())["clock"]["wallMs"],
+        at_ms=await rig.exchange_ms(),
         requests=await rig.exchange.requests(path="/exchange", since_ms=str(since_ms)),
         account=await rig.account_state(),
         steps=tuple(run.steps),
-        oids_before=frozenset(order["oid"] for order in [*before["acceptedOrders"], *before["refusedOrders"]]),
+        oids_before=_oids(before),
         told_pnl_usd=pnl_usd,
-        earned_usd=Decimal(books["accountValueUsd"]) - Decimal(before["accountValueUsd"]),
-        decisions=decisions,
+        earned_usd=_earned_usd(before, books),
+        decisions=told.decisions,
+        asset=BY_COIN[terms.coin].asset,
+        touches=tuple(run.touches),
+        flat_at_ms=told.closed.flat_at_ms if told.closed else None,
+        proof_due=run.ends_flat,
+        told_liquidated=told.liquidated,
     )
 
 
-async def _told(rig: Rig, run: Run) -> tuple[tuple[dict[str, Any], ...], Decimal | None]:
-    """The journal's decisions, without what differs from run to run, and the profit it closed with."""
+def _oids(books: dict[str, Any]) -> frozenset[int]:
+    orders = [*books["acceptedOrders"], *books["refusedOrders"]]
+    return frozenset([*(order["oid"] for order in orders), *books["liquidationOids"]])
+
+
+def _earned_usd(before: dict[str, Any], after: dict[str, Any]) -> Decimal:
+    """What was put in or taken out is not earned."""
+    values = [Decimal(books["accountValueUsd"]) - Decimal(books["depositsUsd"]) for books in (before, after)]
+    return values[1] - values[0]
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the journal has. Decisions are without what differs from run to run."""
+
+    decisions: tuple[dict[str, Any], ...]
+    closed: Closed | None
+    liquidated: Decimal
+
+
+async def _told(rig: Rig, run: Run) -> _Told:
     assert run.status is not None and run.status.trade_id is not None
     journal = Journal(rig.settings.journal)
     await journal.open()
@@ -42,5 +71,6 @@ async def _told(rig: Rig, run: Run) -> tuple[tuple[dict[str, Any], ...], Decimal
     for decision in decisions:
         for varying in ("seq", "at_ms", "cloid"):
             del decision[varying]
-    closed = [entry.realized_pnl_usd for entry in entries if isinstance(entry, Closed)]
-    return tuple(decisions), closed[-1] if closed else None
+    closed = [entry for entry in entries if isinstance(entry, Closed)]
+    liquidated = sum((entry.size for entry in entries if isinstance(entry, LiquidationRecord)), Decimal(0))
+    return _Told(tuple(decisions), closed[-1] if closed else None, liquidated)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from statistics import quantiles
 from typing import Any
 
-from sweep.cells import Cell
+from sweep.cell import Cell
 from sweep.playing import Result
 
 Count = tuple[int, int]

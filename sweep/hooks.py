@@ -163,9 +163,6 @@ def _watch_workflows(ask: Ask, renew_above: int | None) -> None:
                 scheduled = command.schedule_activity
                 activities[completion.run_id, scheduled.seq] = scheduled.activity_type
                 found.append(scheduled.activity_type)
-            elif command.HasField("schedule_local_activity"):
-                scheduled = command.schedule_local_activity
-                activities[completion.run_id, scheduled.seq] = scheduled.activity_type
             elif command.HasField("continue_as_new_workflow_execution"):
                 found.append("renewal")
         return [] if replaying.get(completion.run_id) else found

@@ -6,16 +6,19 @@ import pathlib
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from temporalio.service import RPCError
 
 from cli.errors import CommandFailed
-from sweep.cells import Cell
-from sweep.checker import Baseline, Evidence, Step, Violation, baseline_of, check
-from sweep.cycle import OPENING, Path, Run, Terms
+from sweep.cell import Cell
+from sweep.checker import baseline_of, check
+from sweep.cycle import Hooks, Run
 from sweep.evidence import evidence_of
+from sweep.judged import Baseline, Evidence, Step, Violation
 from sweep.rig import Rig, started_rig
+from sweep.story import HAND, OPENING, Ending, Story
+from sweep.terms import Terms
 
 EXPIRY_S = 5.0
 """Of an order: a paused worker sleeps longer."""
@@ -23,6 +26,8 @@ PAUSE_S = EXPIRY_S + 1.5
 FALLS_WITHIN_S = 5.0
 """A boundary that is reached by time alone, as a heartbeat's, is waited for so long."""
 HELD_S = 2.0
+ABSENT_S = 3.5
+"""Under a hand, and a price that waits: an outage that a trade is told of, and a price that it takes for late."""
 LATE_WORDS_S = 1.0
 """What a worker that wakes up too late has to say, it says within this."""
 
@@ -47,11 +52,11 @@ class Player:
         self._terms = terms or Terms()
         self._rigs = 0
         self._rig: Rig | None = None
-        self._baselines: dict[Path, Baseline] = {}
+        self._baselines: dict[Story, Baseline] = {}
 
     async def play(self, cell: Cell) -> Result:
         rig = await self._ready_rig()
-        baseline = await self._baseline(rig, cell.path)
+        baseline = await self._baseline(rig, cell.story)
         began_s = time.monotonic()
         scene = _Scene(rig, cell, self._terms)
         evidence: Evidence | None = None
@@ -82,16 +87,18 @@ class Player:
             self._rig = await started_rig(self._folder / f"stack-{self._rigs}", renew_above=self._renew_above)
         return self._rig
 
-    async def _baseline(self, rig: Rig, path: Path) -> Baseline:
-        """The run along a path without faults, once."""
-        if path not in self._baselines:
-            undisturbed = _Scene(rig, Cell("", "", "", "", path=path), self._terms)
+    async def _baseline(self, rig: Rig, story: Story) -> Baseline:
+        """The story without faults, once. However it is told to end flat, it does so by the same order."""
+        story = replace(story, ending=Ending.CLOSE)
+        if story not in self._baselines:
+            undisturbed = _Scene(rig, Cell("", "", "", "", story=story), self._terms)
             evidence = await undisturbed.run()
             baseline = baseline_of(evidence)
             if wrong := check(evidence, baseline):
                 raise CommandFailed(f"a run without faults is wrong already: {wrong[0].text}")
-            self._baselines[path] = baseline
-        return self._baselines[path]
+            await undisturbed.clear()
+            self._baselines[story] = baseline
+        return self._baselines[story]
 
     async def _keep_traces(self, cell: Cell, evidence: Evidence | None, violations: Sequence[Violation]) -> None:
         """Everything needed to see what happened, under `failed/`."""
@@ -138,7 +145,9 @@ class _Scene:
         await rig.arm(())
         if cell.second_worker:
             await rig.start_second_worker()
-        run = Run(rig, self._terms, before=self._begin, after=self._end, faulted=self._faulted, path=cell.path)
+        absence = self if cell.step == HAND and cell.held else None
+        hooks = Hooks(self._begin, self._after, self._faulted, absence)
+        run = Run(rig, self._terms, cell.story, hooks)
         await run.through()
         await rig.exchange.end_outage()
         self._steps = run.steps
@@ -153,12 +162,13 @@ class _Scene:
         return [Violation("not reached", f"never happened: {'; '.join(missed)}")] if missed else []
 
     async def clear(self) -> None:
-        """All processes up, nothing armed."""
+        """All processes up, nothing armed, nothing held."""
         rig = self._rig
         await rig.arm(())
         await rig.exchange.disarm()
         await rig.end_second_worker()
         await rig.ready()
+        await rig.close_by_hand(self._terms.coin)
 
     def abandon(self) -> None:
         """Nobody comes to relieve a paused process any more."""
@@ -180,7 +190,8 @@ class _Scene:
         if cell.held:
             await self._rig.kill_and_hold(*cell.held)
             self._struck_s = time.monotonic() + HELD_S
-            self._relief = asyncio.create_task(self._let_go())
+            if step != HAND:
+                self._relief = asyncio.create_task(self._let_go())
         await self._rig.arm(cell.blows)
         if any(blow.how == "pause" for blow in cell.blows):
             self._relief = asyncio.create_task(self._take_over())
@@ -189,11 +200,19 @@ class _Scene:
         await self._rig.conductor.all_fallen()
         await self._rig.start_second_worker()
 
+    async def long_enough(self) -> None:
+        """Counted from when the hand has done: a price that came then is late."""
+        await asyncio.sleep(ABSENT_S)
+
+    async def end(self) -> None:
+        self._struck_s = time.monotonic()
+        self._rig.let_go()
+
     async def _let_go(self) -> None:
         await asyncio.sleep(HELD_S)
         self._rig.let_go()
 
-    async def _end(self, step: str) -> None:
+    async def _after(self, step: str) -> None:
         if step != self._cell.step or self._cell.anytime:
             return
         if self._cell.blows:

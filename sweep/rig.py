@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from cli.errors import CommandFailed
 from cli.paper import paper_account
 from cli.ports import Ports
 from cli.processes import Ready
-from cli.stack import Stack
+from cli.stack import Stack, hypertrader
 from cli.venue import ControlApi
 from exchange.gateway import HyperliquidGateway
 from exchange.network import load_key
@@ -129,13 +130,49 @@ class Rig(Stack):
         """The exchange's own books of the account."""
         return await self.exchange.ledger(self.account)
 
-    async def set_leverage(self, coin: str, leverage: int) -> None:
-        """As somebody else with the key would: the next trade has to set its own again."""
+    async def net_size(self, coin: str) -> Decimal:
+        """Signed, by the exchange's own books."""
+        return Decimal((await self.books())["positions"].get(coin, "0"))
+
+    async def exchange_ms(self) -> int:
+        """The exchange's clock."""
+        return int((await self.exchange.state())["clock"]["wallMs"])
+
+    @asynccontextmanager
+    async def by_hand(self) -> AsyncIterator[HyperliquidGateway]:
+        """The exchange as somebody else with the key has it."""
         gateway = HyperliquidGateway.connect(self.settings, key=load_key(self.settings))
         try:
-            await gateway.set_leverage(coin, leverage, nonce=gateway.draw_nonce())
+            yield gateway
         finally:
             await gateway.close()
+
+    async def set_leverage(self, coin: str, leverage: int) -> None:
+        """By hand: the next trade has to set its own again."""
+        async with self.by_hand() as gateway:
+            await gateway.set_leverage(coin, leverage, nonce=gateway.draw_nonce())
+
+    async def close_by_hand(self, coin: str) -> None:
+        """What a trade that was released left."""
+        if await self.net_size(coin):
+            async with self.by_hand() as gateway:
+                await gateway.close_position(coin)
+
+    async def command(self, *arguments: str) -> tuple[int, str, str]:
+        """One of our own commands as an operator runs it: exit code, stdout, stderr."""
+        process = await asyncio.create_subprocess_exec(
+            *hypertrader(*arguments),
+            env=self._env_of("command"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await process.communicate()
+        except asyncio.CancelledError:
+            process.kill()
+            raise
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
 
     async def account_state(self) -> dict[str, Any]:
         """`clearinghouseState`, from the venue itself."""

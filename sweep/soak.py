@@ -5,9 +5,10 @@
     make soak SEED=7 ARGS="--round 13"     # only that round again
 
 A round is a life of each trade: opened, led through some cycles, closed; all five at once on one stack. In it, what the
-seed says goes wrong: kills now or at a boundary, pauses, faults of the exchange and of its stream, outages. Which order
-of which trade is met by a fault is up to the machine. The price of a coin moves on only when its trade has come to
-rest, so every life has to do what it does when nothing goes wrong.
+seed says goes wrong: kills now or at a boundary, pauses, faults of the exchange and of its stream, outages, a
+stranger's hand that is answered with rehedge, a life that ends by an emergency stop. Which order of which trade is met
+by a fault is up to the machine. The price of a coin moves on only when its trade has come to rest, so every life has to
+do what it does when nothing goes wrong.
 """
 
 import argparse
@@ -22,10 +23,13 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
-from sweep.checker import Baseline, Evidence, Limits, Violation, baseline_of, check
-from sweep.cycle import PATH, Run, Terms
+from sweep.checker import baseline_of, check
+from sweep.cycle import Hooks, Run
 from sweep.evidence import evidence_of
+from sweep.judged import Baseline, Evidence, Limits, Violation
 from sweep.rig import Rig, started_rig
+from sweep.story import PATH
+from sweep.terms import Terms
 from sweep.trouble import Saboteur, Trouble, plan
 
 COINS = (
@@ -101,12 +105,12 @@ class Soak:
     async def _lives(
         self,
         rig: Rig,
-        before: Callable[[str], Awaitable[None]] | None,
+        before: Callable[[Run, str], Awaitable[None]] | None,
         at_end: Callable[[], Awaitable[None]] | None,
     ) -> list[Evidence]:
         """One life of each trade, all at once; the first evidence has the money of all of them."""
         books, since_ms = await rig.books(), time.time_ns() // 1_000_000
-        runs = {terms: Run(rig, terms, before=before, patience_s=STUCK_AFTER_S) for terms in COINS}
+        runs = {terms: _run(rig, terms, before) for terms in COINS}
         async with asyncio.TaskGroup() as group:
             for run in runs.values():
                 group.create_task(run.through(CYCLES_PER_LIFE))
@@ -126,6 +130,15 @@ class Soak:
         tally.orders += len(found[0].ledger["acceptedOrders"]) - len(found[0].oids_before)
         if (pid := rig.named("worker").pid) is not None:
             tally.rss_mb.append(_rss_mb(pid))
+
+
+def _run(rig: Rig, terms: Terms, before: Callable[[Run, str], Awaitable[None]] | None) -> Run:
+    async def step(name: str) -> None:
+        if before is not None:
+            await before(run, name)
+
+    run = Run(rig, terms, hooks=Hooks(before=step), patience_s=STUCK_AFTER_S)
+    return run
 
 
 def _rss_mb(pid: int) -> float:

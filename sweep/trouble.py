@@ -9,15 +9,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.boundaries import JOURNAL, ORDER
-from sweep.cells import VICTIMS
+from sweep.cell import VICTIMS
 from sweep.conductor import Blow
+from sweep.cycle import Run
 from sweep.faults import DROP_REPLY, ORDER_FAULTS, SETTLING_FAULTS, STREAM_FAULTS
 from sweep.processes import Forked
 from sweep.rig import Rig
+from sweep.story import OPENING, Deed, Ending, Hand
 
 PER_ROUND = 5
 """Things that go wrong in a round."""
 OUTAGE_MODES = ("refuse", "hang", "bad_gateway")
+WEIGHTS = {
+    "kill": 3,
+    "kill at": 5,
+    "pause": 2,
+    "order fault": 4,
+    "settling fault": 2,
+    "stream": 2,
+    "outage": 1,
+    "hand": 2,
+    "stop": 1,
+}
+DEEDS = (Deed.HALF_CLOSED, Deed.BIT_OPENED, Deed.LEVERAGE)
 
 
 @dataclass(frozen=True)
@@ -43,9 +57,7 @@ def _round(chance: random.Random, steps: int) -> tuple[Trouble, ...]:
 
 
 def _trouble(chance: random.Random, at_step: int) -> Trouble:
-    kind = chance.choices(
-        ("kill", "kill at", "pause", "order fault", "settling fault", "stream", "outage"), (3, 5, 2, 4, 2, 2, 1)
-    )[0]
+    kind = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     victims = chance.choice(list(VICTIMS))
     match kind:
         case "kill":
@@ -63,6 +75,10 @@ def _trouble(chance: random.Random, at_step: int) -> Trouble:
             )
         case "stream":
             return Trouble(at_step, kind, {"fault": chance.choice(list(STREAM_FAULTS))})
+        case "hand":
+            return Trouble(at_step, kind, {"deed": chance.choice(DEEDS)})
+        case "stop":
+            return Trouble(at_step, kind, {})
         case _:
             seconds = round(chance.uniform(0.5, 5.0), 1)
             return Trouble(at_step, kind, {"mode": chance.choice(OUTAGE_MODES), "seconds": seconds})
@@ -75,13 +91,28 @@ class Saboteur:
         self._rig = rig
         self._troubles = {trouble.at_step: trouble for trouble in troubles}
         self._steps = 0
+        self._hands: list[Hand] = []
+        """Those that wait for a trade: an opening has none yet."""
         self._pauses: list[asyncio.Task[None]] = []
 
-    async def step(self, _: str) -> None:
+    async def step(self, run: Run, name: str) -> None:
+        """A trade's step is about to begin."""
         self._steps += 1
-        if (trouble := self._troubles.get(self._steps)) is not None:
-            with contextlib.suppress(ProcessLookupError):
-                await self._make(trouble.kind, trouble.what)
+        match self._troubles.get(self._steps):
+            case None:
+                pass
+            case Trouble(kind="hand", what={"deed": deed}):
+                self._hands.append(Hand(deed, "rehedge"))
+            case Trouble(kind="stop"):
+                run.ending = Ending.STOP
+            case trouble:
+                with contextlib.suppress(ProcessLookupError):
+                    await self._make(trouble.kind, trouble.what)
+        if self._hands and name != OPENING:
+            # Its own orders are not what is tried here.
+            await self._rig.exchange.disarm()
+            await self._rig.exchange.end_outage()
+            await run.suffer(self._hands.pop())
 
     async def end(self) -> None:
         """Nothing goes wrong any more, and everything runs."""

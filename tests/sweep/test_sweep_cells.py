@@ -1,4 +1,4 @@
-"""A part of the matrix: real processes, killed and paused at boundaries, and an exchange that fails."""
+"""A part of the matrix: real processes, killed and paused at boundaries, an exchange that fails, and a hand on it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,19 +11,17 @@ from sweep.conductor import Blow
 
 PART = (
     "feed@signal.units_moved.sent/retracement",
-    "temporal@signal.units_moved.due/RESET",
     "worker@exchange.order.signed/retracement",
     "worker@exchange.order.accepted/DECLINE",
     "temporal@exchange.order.accepted/RESET",
-    "temporal@execute_order.recorded/opening",
     "reply_lost,_worker@exchange.noop.accepted/retracement",
-    "request_lost,_temporal@exchange.noop.answered/RESET",
     "worker_twice@exchange.order.answered/DECLINE",
     "one_of_two_workers@exchange.order.accepted/DECLINE",
-    "drop_reply@exchange.order/close",
     "partial@exchange.order/DECLINE",
     "outage,_refuse@exchange/RESET",
-    "worker_down@a_process_down/gap_down",
+    "stop,_drop_reply@exchange.order/close",
+    "half_closed,_price_waits,_rehedge@worker_away/hand",
+    "liquidated,_close@worker_away/hand",
 )
 JOBS = 2
 

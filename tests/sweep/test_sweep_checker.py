@@ -8,16 +8,25 @@ from typing import Any
 
 import pytest
 
-from sweep.checker import Baseline, Evidence, Limits, Step, baseline_of, check
+from sweep.checker import baseline_of, check
+from sweep.judged import Baseline, Evidence, Limits, Step, Touch
 
 SIGNER = "0x" + "a" * 40
 FOREIGNER = "0x" + "b" * 40
 COIN = "ETH"
 DEPOSIT = Decimal(1000)
+ASSET = 1
+FLAT_AT_MS = 2500
+SENT_MS = {1: 1000, 2: 2000, 4: 4000}
+"""When order number N was sent, accepted and filled; any other at one and a half seconds: 4 is after the proof."""
 
 
 def cloid(number: int) -> str:
     return f"0x{number:032x}"
+
+
+def sent_ms(number: int) -> int:
+    return SENT_MS.get(number, 1500)
 
 
 def order(number: int, side: str, size: str) -> dict[str, Any]:
@@ -25,6 +34,7 @@ def order(number: int, side: str, size: str) -> dict[str, Any]:
     return {
         "order": {"coin": COIN, "side": side, "origSz": size, "sz": "0.0", "oid": number, "cloid": cloid(number)},
         "status": "filled",
+        "statusTimestamp": sent_ms(number),
         "signer": SIGNER,
         "nonce": 1000 + number,
         "coin": COIN,
@@ -41,6 +51,7 @@ def fill(number: int, side: str, size: str, price: str, closed_pnl: str = "0.0",
         "px": price,
         "closedPnl": closed_pnl,
         "fee": fee,
+        "time": sent_ms(number),
         "oid": number,
         "tid": number,
         "cloid": cloid(number),
@@ -48,11 +59,11 @@ def fill(number: int, side: str, size: str, price: str, closed_pnl: str = "0.0",
 
 
 def request(number: int, verdict: str = "ok", kind: str = "order", signer: str = SIGNER) -> dict[str, Any]:
-    action = {"type": kind, "orders": [{"c": cloid(number)}]} if kind == "order" else {"type": kind}
+    action = {"type": kind, "orders": [{"a": ASSET, "c": cloid(number)}]} if kind == "order" else {"type": kind}
     # What it never looked at, it does not know the signer of.
     known = None if verdict.startswith("not executed") else signer
     body = {"action": action, "nonce": 1000 + number, "expiresAfter": 6000}
-    return {"type": kind, "signer": known, "verdict": verdict, "body": body}
+    return {"type": kind, "signer": known, "verdict": verdict, "body": body, "received_ms": sent_ms(number)}
 
 
 def clean_run() -> Evidence:
@@ -68,6 +79,7 @@ def clean_run() -> Evidence:
             "positions": {},
             "acceptedOrders": [order(1, "B", "2.0"), order(2, "A", "2.0")],
             "refusedOrders": [],
+            "liquidationOids": [],
             "fills": [fill(1, "B", "2.0", "100.0"), fill(2, "A", "2.0", "110.0", closed_pnl="20.0")],
         },
         requests=[request(1), request(2, "ok, reply dropped"), request(2, "err")],
@@ -76,6 +88,32 @@ def clean_run() -> Evidence:
         told_pnl_usd=Decimal(19),
         earned_usd=Decimal(19),
         decisions=({"price": "100", "order_qty": "2"}, {"price": "110", "order_qty": "-2"}),
+        asset=ASSET,
+        flat_at_ms=FLAT_AT_MS,
+        proof_due=True,
+    )
+
+
+def touched_run() -> Evidence:
+    """A hand buys 1 at 100 between the two orders, at 1.4 s; at 1.8 s the trade is answered, and then sells all 3."""
+    clean = clean_run()
+    ledger = copy.deepcopy(clean.ledger)
+    hand = order(3, "B", "1.0") | {"statusTimestamp": 1400}
+    ledger["acceptedOrders"] = [order(1, "B", "2.0"), hand, order(2, "A", "3.0")]
+    ledger["fills"] = [
+        fill(1, "B", "2.0", "100.0"),
+        fill(3, "B", "1.0", "100.0", fee="0.0") | {"time": 1400},
+        fill(2, "A", "3.0", "110.0", closed_pnl="30.0"),
+    ]
+    ledger["accountValueUsd"] = "1029.0"
+    return replace(
+        clean,
+        ledger=ledger,
+        requests=[*clean.requests, request(3) | {"received_ms": 1400}],
+        account={"marginSummary": {"accountValue": "1029.0"}, "assetPositions": []},
+        touches=(Touch(frozenset({3}), from_ms=1400, to_ms=1800),),
+        told_pnl_usd=Decimal(29),
+        earned_usd=Decimal(29),
     )
 
 
@@ -265,6 +303,84 @@ def test_a_step_held_up_by_an_earlier_fault_is_seen() -> None:
     clean = clean_run()
     late = (replace(clean.steps[0], took_s=30.1), clean.steps[1])
     assert rules_broken(replace(clean, steps=late)) == {"late"}
+
+
+def test_a_hand_and_its_answer_are_accepted() -> None:
+    evidence = touched_run()
+    assert check(evidence, baseline_of(evidence)) == []
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "seen"),
+    [(1399, False), (1400, True), (1799, True), (1800, False)],
+    ids=["before", "with", "under", "after"],
+)
+def test_an_order_of_ours_against_a_hand_is_seen(at_ms: int, *, seen: bool) -> None:
+    evidence = touched_run()
+    evidence.ledger["acceptedOrders"][2]["statusTimestamp"] = at_ms
+    rules = {violation.rule for violation in check(evidence, baseline_of(evidence))}
+    assert rules == ({"against a hand"} if seen else set())
+
+
+def test_an_order_under_a_hand_that_is_never_answered_is_seen() -> None:
+    evidence = touched_run()
+    unanswered = replace(evidence, touches=(Touch(frozenset({3}), from_ms=1400),))
+    assert {violation.rule for violation in check(unanswered, baseline_of(evidence))} == {"against a hand"}
+
+
+def test_an_order_accepted_after_the_proof_is_seen() -> None:
+    def accept_late(ledger: dict[str, Any]) -> None:
+        ledger["acceptedOrders"].append(order(4, "B", "1.0") | {"status": "iocCancelRejected"})
+        ledger["acceptedOrders"][-1]["order"]["sz"] = "1.0"
+
+    clean = spoilt(accept_late)
+    assert rules_broken(replace(clean, requests=[*clean.requests, request(4)])) == {"after the proof"}
+
+
+def test_an_order_sent_after_the_proof_is_seen_though_it_was_refused() -> None:
+    clean = clean_run()
+    assert rules_broken(replace(clean, requests=[*clean.requests, request(4, "err")])) == {"after the proof"}
+
+
+def test_a_late_copy_of_an_order_and_orders_of_others_may_come_after_the_proof() -> None:
+    clean = clean_run()
+    copies = [request(2, "err") | {"received_ms": 9000}]
+    other = request(4, "err")
+    other["body"]["action"]["orders"][0]["a"] = ASSET + 1
+    assert check(replace(clean, requests=[*clean.requests, *copies, other]), BASELINE) == []
+    touched = touched_run()
+    late = replace(touched, flat_at_ms=2500, requests=[*touched.requests[:-1], request(3) | {"received_ms": 9000}])
+    assert check(late, baseline_of(touched)) == []
+
+
+def test_a_proof_that_is_missing_where_one_is_due_is_seen() -> None:
+    clean = replace(clean_run(), flat_at_ms=None)
+    assert rules_broken(clean) == {"no proof"}
+    assert rules_broken(replace(clean, proof_due=False)) == set()
+
+
+def test_a_proof_from_before_the_last_fill_is_seen() -> None:
+    assert rules_broken(replace(clean_run(), flat_at_ms=1999)) == {"no proof", "after the proof"}
+
+
+def test_an_order_that_rests_after_the_proof_is_seen() -> None:
+    def rest(ledger: dict[str, Any]) -> None:
+        ledger["acceptedOrders"].append(order(4, "B", "1.0") | {"status": "open", "statusTimestamp": 2400})
+        ledger["acceptedOrders"][-1]["order"]["sz"] = "1.0"
+
+    assert rules_broken(spoilt(rest)) == {"no proof"}
+
+
+def test_a_liquidation_that_the_trade_does_not_tell_as_such_is_seen() -> None:
+    def liquidate(ledger: dict[str, Any]) -> None:
+        ledger["liquidationOids"] = [2]
+        del ledger["acceptedOrders"][1]
+
+    liquidated = replace(spoilt(liquidate), told_liquidated=Decimal(-2))
+    anything = Limits(same_orders=False)
+    assert rules_broken(liquidated, anything) == set()
+    assert rules_broken(replace(liquidated, told_liquidated=Decimal(0)), anything) == {"liquidation"}
+    assert rules_broken(replace(clean_run(), told_liquidated=Decimal(-2))) == {"liquidation"}
 
 
 def test_orders_of_earlier_runs_are_not_judged_again() -> None:

@@ -3,10 +3,13 @@
 import pytest
 
 from sweep.__main__ import chosen_cells
+from sweep.cell import VICTIMS
 from sweep.cells import all_cells
-from sweep.cycle import GAPS, STEPS
+from sweep.faults import ORDER_FAULTS
+from sweep.people import ANSWERS
 from sweep.soak import ROUND_STEPS
-from sweep.trouble import PER_ROUND, plan
+from sweep.story import Deed, Ending
+from sweep.trouble import PER_ROUND, WEIGHTS, plan
 
 CELLS = all_cells()
 
@@ -16,10 +19,23 @@ def test_the_matrix_has_at_least_300_cells_with_names_of_their_own() -> None:
 
 
 def test_in_every_cell_something_goes_wrong_at_a_step_that_exists() -> None:
-    steps = {*STEPS, *(name for name, _ in GAPS)}
     for cell in CELLS:
-        assert cell.step in steps, cell.name
-        assert cell.blows or cell.faults or cell.streams or cell.outage or cell.held, cell.name
+        assert cell.step in cell.story.steps, cell.name
+        assert cell.blows or cell.faults or cell.streams or cell.outage or cell.held or cell.story.hand, cell.name
+
+
+def test_every_answer_to_every_hand_is_tried_and_every_victim_is_away_under_one() -> None:
+    hands = {(cell.story.hand.deed, cell.story.hand.answer) for cell in CELLS if cell.story.hand is not None}
+    people = {(deed, answer) for deed in Deed if deed is not Deed.LIQUIDATED for answer in ANSWERS}
+    assert people | {(Deed.LIQUIDATED, "close"), (Deed.LIQUIDATED, "release")} == hands
+    for deed in Deed:
+        away = {cell.held for cell in CELLS if cell.story.hand is not None and cell.story.hand.deed is deed}
+        assert {*VICTIMS.values()} <= away, deed
+
+
+def test_a_stop_meets_every_fault_of_an_order() -> None:
+    faults = {cell.fault for cell in CELLS if cell.story.ending is Ending.STOP}
+    assert {f"stop, {name}" for name in ORDER_FAULTS} <= faults
 
 
 def test_a_cell_is_found_by_its_name() -> None:
@@ -51,3 +67,7 @@ def test_every_trouble_of_a_plan_comes_within_its_round() -> None:
     for troubles in plan(7, 100, ROUND_STEPS):
         assert len(troubles) == PER_ROUND
         assert all(0 < trouble.at_step <= ROUND_STEPS for trouble in troubles)
+
+
+def test_a_long_soak_has_troubles_of_every_kind() -> None:
+    assert {trouble.kind for troubles in plan(1, 50, ROUND_STEPS) for trouble in troubles} == set(WEIGHTS)

@@ -1,0 +1,61 @@
+"""A stranger's hand: what somebody else with the key does to a trade's position, as `sweep.story.Deed` names it."""
+
+from decimal import Decimal
+
+from exchange.gateway import HyperliquidGateway
+from exchange.port import OrderOutcome
+from simulator.markets import BY_COIN
+from sweep.judged import Touch
+from sweep.rig import Rig
+from sweep.story import Deed
+
+FEW_USD = Decimal(100)
+"""Opened where nothing is held."""
+
+
+class NotDone(Exception):
+    """The hand did not do what it was told: the cell proves nothing."""
+
+
+async def touch(rig: Rig, coin: str, deed: Deed) -> Touch:
+    """Have it done; it is over when this returns. `to_ms` is still open. Not for a liquidation."""
+    held = await rig.net_size(coin)
+    async with rig.by_hand() as gateway:
+        match deed:
+            case Deed.LEVERAGE:
+                from_ms = await rig.exchange_ms()
+                await gateway.set_leverage(coin, await gateway.leverage(coin) - 1, nonce=gateway.draw_nonce())
+                return Touch(frozenset(), from_ms)
+            case Deed.HALF_CLOSED if held:
+                outcome = await gateway.place_market_order(coin, "sell" if held > 0 else "buy", abs(held) / 2)
+            case Deed.HALF_CLOSED | Deed.BIT_OPENED:
+                outcome = await gateway.place_market_order(coin, "buy", abs(held) / 10 or await _few(gateway, coin))
+            case Deed.LIQUIDATED:
+                raise ValueError("a liquidation is the exchange's doing: see `liquidated`")
+    return _of(outcome)
+
+
+async def liquidated(rig: Rig, coin: str, price: Decimal) -> Touch:
+    """Somebody takes the account's money away, and the price moves to where the exchange liquidates the position."""
+    held, from_ms = await rig.net_size(coin), await rig.exchange_ms()
+    state = await rig.account_state()
+    value_usd = Decimal(state["marginSummary"]["accountValue"])
+    loss_usd = held * (Decimal((await rig.exchange.state())["coins"][coin]["mid"]) - price)
+    taken_usd = value_usd - Decimal(state["crossMaintenanceMarginUsed"]) - loss_usd / 2
+    await rig.exchange.fund(rig.account, -taken_usd)
+    await rig.exchange.set_price(coin, price)
+    if left := await rig.net_size(coin):
+        raise NotDone(f"{left} {coin} is left of {held}: the exchange did not liquidate")
+    await rig.exchange.fund(rig.account, taken_usd)
+    return Touch(frozenset(), from_ms)
+
+
+async def _few(gateway: HyperliquidGateway, coin: str) -> Decimal:
+    price = (await gateway.market_rules(coin)).mid_price
+    return max(BY_COIN[coin].lot, FEW_USD / price)
+
+
+def _of(outcome: OrderOutcome) -> Touch:
+    if not outcome.fills:
+        raise NotDone(f"the hand's order was not filled: {outcome.status} {outcome.text}")
+    return Touch(frozenset(fill.oid for fill in outcome.fills), min(fill.time_ms for fill in outcome.fills))

@@ -1,0 +1,39 @@
+"""The trades of the sweep and the soak: small units, and a ladder that is through every phase within two of them."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from strategy.ladder import Ladder
+from workflows.contracts import TradeInput
+
+LADDER = Ladder.model_validate(
+    {
+        "name": "sweep",
+        "fragment": "0.4",
+        "retracement": [{"sell_long": 1, "open_short": 1}, {"sell_long": "rest", "open_short": "same"}],
+        "hedge_fragment": "0.5",
+        "cover_from": 1,
+        "cover_rest_at": 2,
+        "sweep_at": 2,
+    }
+)
+"""Two steps down and two up: every phase within two units."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    coin: str = "ETH"
+    price: Decimal = Decimal(2500)
+    margin_usd: Decimal = Decimal(1000)
+    unit_size: Decimal = Decimal(2)
+    leverage: int = 10
+
+    def asked(self) -> TradeInput:
+        return TradeInput(
+            coin=self.coin,
+            margin_usd=self.margin_usd,
+            unit_size=self.unit_size,
+            leverage=self.leverage,
+            ladder=LADDER,
+            accepts_costs=True,
+        )
