@@ -63,14 +63,15 @@ $(BIN)/python:
 		else $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv; fi
 
 # Again only when the pinned versions change. Compiled here, once: ccxt takes seconds to compile at every start otherwise.
+# Copied, since linked files change their dates when another project installs them, and what was compiled is stale then.
 $(VENV)/.run: requirements.lock | $(BIN)/python
 	@echo "installing into $(VENV)"
-	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock
+	@$(UV) pip install --quiet --link-mode copy --compile-bytecode --python $(BIN)/python -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock | $(BIN)/python
 	@echo "installing into $(VENV), test tools included"
-	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements-dev.lock
+	@$(UV) pip install --quiet --link-mode copy --compile-bytecode --python $(BIN)/python -r requirements-dev.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
