@@ -48,11 +48,10 @@ def report_html(result: Result) -> str:
 
 
 def _note(result: Result) -> str:
-    if len(result.decisions) <= DECISIONS_MAX:
+    count = len(result.decisions)
+    if count <= DECISIONS_MAX:
         return ""
-    return (
-        f"Of {len(result.decisions):,} decisions {DECISIONS_MAX:,} at most are drawn, the last of each stretch of time."
-    )
+    return f"Of {count:,} decisions at most {DECISIONS_MAX:,} are drawn: the last of each stretch of time."
 
 
 def _asset(name: str) -> str:
