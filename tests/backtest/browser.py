@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
@@ -68,9 +67,11 @@ async def browser(home: Path, *, width: int = 1400, height: int = 1000) -> Async
     program = installed()
     assert program, "no browser is installed"
     command = [program, *FLAGS, f"--user-data-dir={home}", f"--window-size={width},{height}", "about:blank"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE, limit=2**20
+    )
     try:
-        url = await asyncio.to_thread(_debugger, process)
+        url = await _debugger(process)
         async with websockets.connect(url, max_size=None) as socket:
             root = Page(socket)
             targets = (await root.call("Target.getTargets"))["targetInfos"]
@@ -82,12 +83,12 @@ async def browser(home: Path, *, width: int = 1400, height: int = 1000) -> Async
             yield page
     finally:
         process.terminate()
-        process.wait(20)
+        await asyncio.wait_for(process.wait(), 20)
 
 
-def _debugger(process: "subprocess.Popen[str]") -> str:
+async def _debugger(process: asyncio.subprocess.Process) -> str:
     assert process.stderr
-    for line in process.stderr:
-        if line.startswith("DevTools listening on "):
-            return line.split()[-1]
+    async for line in process.stderr:
+        if line.startswith(b"DevTools listening on "):
+            return line.split()[-1].decode()
     raise AssertionError("the browser ended without a word of its debugging socket")
