@@ -32,6 +32,8 @@ class Setup(Value):
     lot: Decimal = Field(default=QUANTUM, gt=0)
     min_notional_usd: Decimal = Field(default=ZERO, ge=0)
     """An order below it is not sent: its quantity waits for the next one."""
+    money_step_usd: Decimal = Field(default=ZERO, ge=0)
+    """Fees and funding are cut to whole multiples of it, towards zero; 0 leaves them as they are."""
     tiers: tuple[MarginTier, ...] = ()
     """The market's margin table, lowest bound (0) first. Empty: nothing is ever liquidated."""
 

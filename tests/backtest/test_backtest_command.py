@@ -49,13 +49,16 @@ def test_one_json_object_and_a_journal_of_every_unit_change(prices: Path, tmp_pa
 def test_a_table_for_people(prices: Path) -> None:
     result = backtest(prices)
     assert result.exit_code == 0
-    for words in ("ETH v6 at 1x", "1,000.00 USD", "in RETRACEMENT", "cycles, resets", "maximum drawdown"):
+    for words in ("ETH v6 at 1x", "1,000.00 USD", "in RETRACEMENT", "cycles, resets", "maximum drawdown", "Sharpe"):
         assert words in result.stdout
 
 
 def test_losing_more_than_the_margin_is_pointed_out(csv_of: Callable[..., Path]) -> None:
-    result = backtest(csv_of([(1, 100), (2, 50), (3, 60)]), leverage="10")
-    assert result.exit_code == 0 and "not modelled" in result.stdout
+    prices = csv_of([(1, 100), (2, 50), (3, 60)])
+    result = backtest(prices, leverage="10", liquidation="none")
+    assert result.exit_code == 0 and "more than the margin was lost" in result.stdout
+    result = backtest(prices, leverage="10")
+    assert result.exit_code == 0 and "LIQUIDATED" in result.stdout and "more than" not in result.stdout
 
 
 def test_by_default_it_trades_as_the_exchange_does(prices: Path) -> None:
@@ -101,13 +104,20 @@ def test_the_example_ladder_of_the_docs_can_be_traded(prices: Path, tmp_path: Pa
         ({"leverage": "0"}, "--leverage is 0; it must be a whole number from 1 to 100"),
         ({"leverage": "1.5"}, "--leverage is 1.5; it must be a whole number"),
         ({"leverage": "101"}, "--leverage is 101; it must be a whole number from 1 to 100"),
+        ({"leverage": "26"}, "--leverage is 26; ETH allows 1 to 25"),
+        ({"liquidation": "mark"}, "--liquidation is mark; it must be exchange or none"),
+        ({"funding": "0.05"}, "--funding is 0.05; it must be a rate per hour from -0.04 to 0.04"),
+        ({"from": "yesterday"}, "--from is yesterday; it must be a UTC date"),
+        ({"from": "2025-01-02", "to": "2025-01-02"}, "--to is 2025-01-02; it must be after --from"),
+        ({"to": "-5"}, "--to is -5; it must be a UTC date"),
+        ({"path": "quick"}, "--path is quick; it must be fast or reference"),
         ({"unit_size": "0"}, "--unit-size is 0; it must be a number above 0"),
         ({"unit_size": ""}, "--unit-size is missing"),
         ({"unit_mode": "half"}, "--unit-mode is half; it must be full or grid"),
         ({"at_reset": "stop"}, "--at-reset is stop; it must be cap or relever or keep"),
         ({"fee_bps": "-1"}, "--fee-bps is -1; it must be a number from 0 to 1000"),
         ({"slippage_bps": "1001"}, "--slippage-bps is 1001; it must be a number from 0 to 1000"),
-        ({"funding": "real"}, "--funding is real; it must be none"),
+        ({"funding": "real"}, "--funding is real; it must be none, a rate per hour or a file"),
         ({"lot": "0"}, "--lot is 0; it must be exchange, none or a number above 0"),
         ({"lot": "some"}, "--lot is some; it must be exchange, none or a number above 0"),
         ({"preset": "v8"}, "--preset is v8; it must be v6, v7 or a .yaml, .yml or .json file"),

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from backtest.prices import BadPricesError, read_prices
+from backtest.prices import BadPricesError
+from backtest.rows import read_prices
 
 EXPECTED = [(1_700_000_000_000, "3450.25"), (1_700_000_000_000, "3450.2"), (1_700_000_060_000, "3451")]
 TIMES = [ts for ts, _ in EXPECTED]
@@ -137,7 +138,7 @@ def test_a_parquet_of_another_shape_is_refused(tmp_path: Path, columns: dict[str
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("prices.txt", b"ts,price\n1,2\n", "ends in .txt; .csv, .parquet or .pq can be read"),
+        ("prices.txt", b"ts,price\n1,2\n", "ends in .txt; .csv, .csv.gz, .csv.zst, .parquet or .pq can be read"),
         ("prices", b"ts,price\n1,2\n", "ends in nothing"),
         ("prices.parquet", b"ts,price\n1,2\n", "is not a Parquet file"),
         ("prices.csv", b"PAR1\xff\xfe\x00\x01", "is not a CSV file of text"),
