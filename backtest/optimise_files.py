@@ -12,7 +12,7 @@ import numpy as np
 from backtest.journal import as_text
 from backtest.optimise_rank import Metric, Trial, rank_of, ranked
 from backtest.optimise_space import Params, Space
-from backtest.plot import FORMATS
+from backtest.plot import check_format
 from backtest.result import Figures
 
 _NAMES = [field.name for field in fields(Figures)]
@@ -32,9 +32,8 @@ def write_csv(trials: Iterable[Trial], metric: Metric, path: Path) -> None:
 
 
 def write_heat_map(trials: Sequence[Trial], space: Space, metric: Metric, path: Path) -> None:
-    """Unit sizes across, every other choice down, the metric as colour. Raises OSError, ValueError for the suffix."""
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"its name ends in {path.suffix or 'nothing'}; {', '.join(FORMATS)} can be drawn")
+    """Unit sizes across, every other choice down, the metric as colour. Raises OSError, BadOptionError."""
+    check_format("heat-map", path)
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch, Rectangle
 
@@ -57,7 +56,9 @@ def write_heat_map(trials: Sequence[Trial], space: Space, metric: Metric, path: 
     axes.set_yticks(range(len(rows)), [_row_name(*row, space) for row in rows])
     axes.set_xlabel("unit size, USD")
     axes.set_title(f"{metric}; best: {best}".replace("$", r"\$"), loc="left", fontsize=11)
-    axes.legend(handles=[Patch(color="#555555", label="liquidated")], loc="upper right", fontsize=8) if dead.any() else None
+    axes.legend(
+        handles=[Patch(color="#555555", label="liquidated")], loc="upper right", fontsize=8
+    ) if dead.any() else None
     figure.colorbar(image, ax=axes, label=str(metric))
     figure.savefig(path, dpi=110)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from backtest.journal import as_text
+from backtest.options import BadOptionError
 from backtest.result import PHASES, Band, Ints, Result
 from strategy.values import Phase
 
@@ -27,10 +28,15 @@ _COLUMNS = 1_200
 """As many stretches of time as the picture can show apart."""
 
 
+def check_format(option: str, path: Path | None) -> None:
+    """Raises BadOptionError if a picture can't be drawn to a file of this name."""
+    if path and path.suffix.lower() not in FORMATS:
+        raise BadOptionError(f"--{option} is {path}; its name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+
+
 def write_plot(result: Result, path: Path) -> None:
-    """Draw the run into `path`, by its suffix PNG, SVG or PDF. Raises OSError, ValueError for another suffix."""
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"its name ends in {path.suffix or 'nothing'}; {', '.join(FORMATS)} can be drawn")
+    """Draw the run into `path`, by its suffix PNG, SVG or PDF. Raises OSError, BadOptionError for another suffix."""
+    check_format("plot", path)
     # Half a second to import, and only for those who draw. A Figure of its own needs no window and no global state.
     from matplotlib.figure import Figure
 
