@@ -53,12 +53,16 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
+    async def wait_for(self, condition: str) -> None:
+        """Return when the expression is true."""
+        await self.evaluate(
+            f"new Promise(done => {{const look = () => ({condition}) ? done(true) : setTimeout(look, 10); look()}})"
+        )
+
     async def open(self, path: Path, ready: str) -> None:
         """Open a file and return when the expression `ready` is true."""
         await self.call("Page.navigate", url=path.as_uri())
-        await self.evaluate(
-            f"new Promise(done => {{const look = () => ({ready}) ? done(true) : setTimeout(look, 10); look()}})"
-        )
+        await self.wait_for(ready)
 
 
 @asynccontextmanager
