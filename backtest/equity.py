@@ -12,6 +12,9 @@ from strategy.values import ZERO
 
 DAY_MS = 86_400_000
 DAYS_PER_YEAR = 365
+_STILL = 1e-12
+"""A deviation below it is what floats make of none."""
+Usd = Decimal | float
 
 
 class EquityCurve:
@@ -65,23 +68,25 @@ class EquityCurve:
         self._deeper_below = max(self.peak_usd - self.max_drawdown_usd, self.peak_usd * (1 - self.max_drawdown))
 
 
-def sharpe(start_usd: Decimal, days: Sequence[Decimal]) -> float | None:
+def sharpe(start_usd: Usd, days: Sequence[Usd]) -> float | None:
     """Mean by deviation of the daily returns, a year's; None with fewer than two days or nothing moving."""
     returns = daily_returns(start_usd, days)
-    if returns is None or not (deviation := float(returns.std(ddof=1))):
+    deviation = 0.0 if returns is None else float(returns.std(ddof=1))
+    if returns is None or deviation < _STILL:
         return None
     return float(returns.mean()) / deviation * math.sqrt(DAYS_PER_YEAR)
 
 
-def sortino(start_usd: Decimal, days: Sequence[Decimal]) -> float | None:
+def sortino(start_usd: Usd, days: Sequence[Usd]) -> float | None:
     """As `sharpe`, by the deviation of the losing days only; None without one."""
     returns = daily_returns(start_usd, days)
-    if returns is None or not (deviation := math.sqrt(float((np.minimum(returns, 0) ** 2).mean()))):
+    deviation = 0.0 if returns is None else math.sqrt(float((np.minimum(returns, 0) ** 2).mean()))
+    if returns is None or deviation < _STILL:
         return None
     return float(returns.mean()) / deviation * math.sqrt(DAYS_PER_YEAR)
 
 
-def daily_returns(start_usd: Decimal, days: Sequence[Decimal]) -> NDArray[np.float64] | None:
+def daily_returns(start_usd: Usd, days: Sequence[Usd]) -> NDArray[np.float64] | None:
     """None with fewer than two days, or once all is lost: from nothing there is no return."""
     equity = np.array([float(start_usd), *map(float, days)])
     if len(days) < 2 or (equity[:-1] <= 0).any():

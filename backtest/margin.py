@@ -14,7 +14,7 @@ from strategy.values import ZERO, exact
 NEVER_BELOW, NEVER_ABOVE = ZERO, Decimal("Infinity")
 
 
-def _bands(tiers: Sequence[MarginTier]) -> Iterator[tuple[Decimal, Decimal, Decimal, Decimal]]:
+def tier_bands(tiers: Sequence[MarginTier]) -> Iterator[tuple[Decimal, Decimal, Decimal, Decimal]]:
     """Per tier: from this notional, to that one, the rate, and what the rate on all of it counts too much."""
     uppers = [*(tier.lower_bound_usd for tier in tiers[1:]), NEVER_ABOVE][: len(tiers)]
     deduction, rate_before = ZERO, ZERO
@@ -28,7 +28,7 @@ def _bands(tiers: Sequence[MarginTier]) -> Iterator[tuple[Decimal, Decimal, Deci
 @exact
 def maintenance_usd(tiers: Sequence[MarginTier], notional_usd: Decimal) -> Decimal:
     """Half the initial margin at each tier's highest leverage; 0 without tiers."""
-    for lower, upper, rate, deduction in _bands(tiers):
+    for lower, upper, rate, deduction in tier_bands(tiers):
         if lower <= notional_usd < upper:
             return notional_usd * rate - deduction
     return ZERO
@@ -38,7 +38,7 @@ def maintenance_usd(tiers: Sequence[MarginTier], notional_usd: Decimal) -> Decim
 def liquidation_prices(tiers: Sequence[MarginTier], offset: Decimal, net_qty: Decimal) -> tuple[Decimal, Decimal]:
     """The position is taken below the first price, or above the second."""
     side = 1 if net_qty > 0 else -1
-    for lower, upper, rate, deduction in _bands(tiers) if net_qty else ():
+    for lower, upper, rate, deduction in tier_bands(tiers) if net_qty else ():
         price = -side * (offset + deduction) / (abs(net_qty) * (1 - side * rate))
         if lower <= abs(net_qty) * price < upper or (price <= 0 and not lower):
             return (max(price, ZERO), NEVER_ABOVE) if side > 0 else (NEVER_BELOW, price)

@@ -5,26 +5,31 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import groupby
 from types import TracebackType
 from typing import Self
 
+from backtest.many import TooFineError
 from backtest.optimise_rank import Trial
 from backtest.optimise_space import Params
 from backtest.prices import Span, Stretch
 from backtest.result import Figures
 from backtest.setup import CannotOpenError, Setup
 
-Run = Callable[[Setup, Stretch], Figures]
-"""One configuration over some prices; raises CannotOpenError. At the top of a module, so that a process can find it."""
+Run = Callable[[Sequence[Setup], Stretch], list[Figures]]
+"""Several setups over some prices; raises CannotOpenError, TooFineError. Processes have to find it by its name."""
 Task = tuple[Params, Setup, Span]
+
+_CHUNK = 8
+"""Tasks handed out together: they share what holding came to, and are a short wait for whoever watches."""
 
 
 class Workers:
-    """A context: the processes live as long as it does. With one job everything happens in this process."""
+    """A context: its processes live from the first search to its end. With one job everything happens in this one."""
 
     def __init__(self, run: Run, prices: Stretch, jobs: int) -> None:
-        self._run, self._prices = run, prices
-        self._pool = _pool(run, prices, jobs) if jobs > 1 else None
+        self._run, self._prices, self._jobs = run, prices, jobs
+        self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -37,25 +42,40 @@ class Workers:
 
     def trials(self, tasks: Sequence[Task]) -> Iterator[Trial]:
         """As they are done, in any order. Left early, those not begun are dropped."""
-        if self._pool is None:
-            for task in tasks:
-                yield _trial(self._run, self._prices, task)
-            return
-        futures = [self._pool.submit(_trial_here, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+        chunks = list(_chunks(tasks))
+        if self._jobs == 1:
+            for chunk in chunks:
+                yield from _trials(self._run, self._prices, chunk)
+        elif chunks:
+            self._pool = self._pool or self._begun(chunks[0][0])
+            yield from _as_done(self._pool, chunks)
+
+    def _begun(self, task: Task) -> ProcessPoolExecutor:
+        # What a first run compiles or loads, all processes inherit.
+        _trials(self._run, self._prices.rows(0, 2), [task])
+        # A forked process has the prices as they are in memory; elsewhere each is sent a copy once. The executor forks
+        # all of them before its own threads begin, and they only count.
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        return ProcessPoolExecutor(
+            self._jobs, mp_context=context, initializer=_begin, initargs=(self._run, self._prices)
+        )
 
 
-def _pool(run: Run, prices: Stretch, jobs: int) -> ProcessPoolExecutor:
-    # A forked process has the prices as they are in memory; elsewhere each process is sent a copy once. Forking is
-    # safe here: it happens before the executor's own threads begin, and the children only count.
-    method = "fork" if sys.platform == "linux" else "spawn"
-    context = multiprocessing.get_context(method)
-    return ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(run, prices))
+def _chunks(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+    """Neighbours in the space with the same leverage over the same prices."""
+    for _, alike in groupby(tasks, lambda task: (task[0].leverage, task[2])):
+        together = list(alike)
+        yield from (together[at : at + _CHUNK] for at in range(0, len(together), _CHUNK))
+
+
+def _as_done(pool: ProcessPoolExecutor, chunks: list[list[Task]]) -> Iterator[Trial]:
+    futures = [pool.submit(_trials_here, chunk) for chunk in chunks]
+    try:
+        for future in as_completed(futures):
+            yield from future.result()
+    finally:
+        for future in futures:
+            future.cancel()
 
 
 _shared: tuple[Run, Stretch] | None = None
@@ -69,14 +89,19 @@ def _begin(run: Run, prices: Stretch) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _trial_here(task: Task) -> Trial:
+def _trials_here(chunk: list[Task]) -> list[Trial]:
     assert _shared
-    return _trial(*_shared, task)
+    return _trials(*_shared, chunk)
 
 
-def _trial(run: Run, prices: Stretch, task: Task) -> Trial:
-    params, setup, span = task
+def _trials(run: Run, prices: Stretch, chunk: list[Task]) -> list[Trial]:
+    """Of tasks over the same span."""
+    seen = prices.between(chunk[0][2])
     try:
-        return Trial(params, run(setup, prices.between(span)))
-    except CannotOpenError as error:
-        return Trial(params, None, str(error))
+        found = run([setup for _, setup, _ in chunk], seen)
+        return [Trial(params, figures) for (params, _, _), figures in zip(chunk, found, strict=True)]
+    except (CannotOpenError, TooFineError) as error:
+        if len(chunk) == 1:
+            return [Trial(chunk[0][0], None, str(error))]
+        # One of them can't be opened: each for itself tells which.
+        return [trial for task in chunk for trial in _trials(run, prices, [task])]

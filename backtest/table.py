@@ -39,7 +39,7 @@ def _risk(summary: Summary) -> Iterator[tuple[str, str]]:
     span = f"{_day(summary.drawdown_from_ts)} to {_day(summary.drawdown_to_ts)}" if summary.max_drawdown else "never"
     yield "maximum drawdown", f"{summary.max_drawdown:.2%}, {span}"
     yield "in USD", f"{summary.max_drawdown_usd:,.2f} USD"
-    if summary.lowest_equity_usd <= 0:
+    if summary.lowest_equity_usd <= 0 and not summary.liquidated:
         yield "lowest equity", f"{summary.lowest_equity_usd:,.2f} USD: more than the margin was lost"
     yield "Sharpe, Sortino", f"{_ratio(summary.sharpe)}, {_ratio(summary.sortino)} (daily, x sqrt(365))"
     yield "win rate of cycles", f"{summary.win_rate:.1%}" if summary.win_rate is not None else "no cycle finished"

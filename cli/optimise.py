@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from backtest.columns import read_columns
 from backtest.journal import as_text
+from backtest.many import figures
 from backtest.optimise import GRID_MAX, Search
 from backtest.optimise_files import write_csv, write_heat_map
 from backtest.optimise_rank import Metric, Trial, lonely_peak, ranked
-from backtest.optimise_run import figures
 from backtest.optimise_space import Params, Space, read_space
 from backtest.optimise_table import ranking_table, walk_table, walk_words
 from backtest.optimise_walk import Fold, stretches, walk
@@ -51,7 +51,7 @@ def optimise(
     leverage: Annotated[str, typer.Option(help="Whole numbers: 3,5,10 or 1:10:1.")] = "1",
     at_reset: Annotated[str, typer.Option(help="cap, relever, keep, with commas between.")] = "cap",
     unit_mode: Annotated[str, typer.Option(help="full or grid.")] = "full",
-    metric: Annotated[str, typer.Option(help=f"What is best: {', '.join(Metric)}.")] = "sharpe",
+    metric: Annotated[str, typer.Option(help=f"What is best: {', '.join(Metric)}.")] = "calmar",
     walk_forward: Annotated[
         int, typer.Option(help="Choose on each of so many stretches of time, try on the next.", show_default=False)
     ] = 0,
