@@ -1,7 +1,8 @@
 """The search for parameters: every configuration of a space, or as many as are worth trying."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ class Search:
     def over(self, span: Span) -> Iterator[Trial]:
         """Every trial of a search over these times, as they are done; the last may be those around the best one."""
         if self.samples is None or self.samples >= len(self.space):
-            yield from self._tried(list(self.space), span)
+            yield from self._tried(self.space, span)
             return
         seen: dict[Params, Trial] = {}
         for trial in self._sampled(self.samples, span):
@@ -55,9 +56,8 @@ class Search:
         """One configuration."""
         return next(iter(self._tried([params], span)))
 
-    def _tried(self, configurations: list[Params], span: Span) -> Iterator[Trial]:
-        tasks = [(params, self.setup_of(params), span) for params in configurations]
-        return self.workers.trials(tasks)
+    def _tried(self, configurations: Iterable[Params], span: Span) -> Iterator[Trial]:
+        return self.workers.trials((params, self.setup_of(params), span) for params in configurations)
 
     def _sampled(self, samples: int, span: Span) -> Iterator[Trial]:
         """New configurations, `samples` of them, each batch drawn by what is known of those before."""
@@ -80,7 +80,7 @@ class Search:
                 study.tell(draw, _score(seen[params], self.metric))
         # The sampler has settled: what is left of the budget goes to configurations it never drew.
         rest = (params for params in self.space if params not in seen)
-        yield from self._tried([params for params, _ in zip(rest, range(samples - len(seen)), strict=False)], span)
+        yield from self._tried(list(islice(rest, samples - len(seen))), span)
 
     def _params(self, draw: "Draw") -> Params:
         space = self.space

@@ -75,28 +75,29 @@ def ranked(trials: Iterable[Trial], metric: Metric) -> list[Trial]:
 
 
 KEPT = 0.5
-"""Of the best cell's lead over the median, the neighbours on average have to have this share."""
+"""Of the best one's lead over the rest, its neighbours on average have to have this share."""
 
 
 def lonely_peak(best: Trial, trials: Sequence[Trial], space: Space, metric: Metric) -> str | None:
     """A warning when a small change of the best configuration's numbers would lose most of its lead; else None.
 
-    The lead is over the median of all configurations, so the test needs no scale and works for losses too.
+    The lead is over the median of those that are neither the best nor next to it, so the test needs no scale and works
+    for losses too.
     """
-    by_params = {trial.params: trial for trial in trials}
-    near = [by_params[params] for params in space.neighbours(best.params) if params in by_params]
-    if not near or best.figures is None:
-        return None
+    beside = set(space.neighbours(best.params))
+    near = [trial for trial in trials if trial.params in beside]
+    rest = [_value(trial, metric) for trial in trials if trial.params not in beside and trial.params != best.params]
     broken = [trial for trial in near if rank_of(trial, metric)[0] < rank_of(best, metric)[0]]
     if broken:
         return f"the best is a lonely peak: next to it, {broken[0].params} {_end(broken[0])}"
-    best_value, middle = _value(best, metric), median(_value(trial, metric) for trial in trials)
-    around = fmean(_value(trial, metric) for trial in near)
-    if best_value <= middle or around >= middle + KEPT * (best_value - middle):
+    if not near or not rest:
+        return None
+    top, around, elsewhere = _value(best, metric), fmean(_value(trial, metric) for trial in near), median(rest)
+    if top <= elsewhere or around >= elsewhere + KEPT * (top - elsewhere):
         return None
     return (
-        f"the best is a lonely peak: {metric} is {metric.text(best_value)} there, {metric.text(around)} on average one "
-        f"step away, {metric.text(middle)} at the median: it may be luck"
+        f"the best is a lonely peak: {metric} is {metric.text(top)} there, {metric.text(around)} on average one step "
+        f"away, {metric.text(elsewhere)} at the median of the rest: it may be luck"
     )
 
 

@@ -51,17 +51,23 @@ def _return(figures: Figures) -> str:
 def walk_table(folds: Sequence[Fold], metric: Metric) -> Table:
     """A row a fold: the best of one stretch, and how it did on the next, which begins where the first ends."""
     table = _table(f"walk-forward: the best by {metric} of each stretch, tried on the next")
-    for name in ("from", "best there", "", "then from", "", "return", "held"):
-        text = name or str(metric)
-        table.add_column(text, justify="right" if text in (metric, "return", "held") else "left", no_wrap=True)
+    # By the return the metric of the stretch that was tried is its return already.
+    after_too = [str(metric)] if metric is not Metric.RETURN else []
+    for name in ("from", "best there"):
+        table.add_column(name, no_wrap=True)
+    table.add_column(str(metric), justify="right", no_wrap=True)
+    table.add_column("then from", no_wrap=True)
+    for name in (*after_too, "return", "held"):
+        table.add_column(name, justify="right", no_wrap=True)
     for fold in folds:
         before, after = fold.before.figures, fold.after.figures
+        came_to = metric.text(metric.of(after) if after else None)
         table.add_row(
             _day(fold.chosen_on.from_ms),
             _name(fold.before),
             metric.text(metric.of(before) if before else None),
             _day(fold.tried_on.from_ms),
-            metric.text(metric.of(after) if after else None),
+            *(came_to for _ in after_too),
             _return(after) if after else "not opened",
             f"{after.hold_return:+.1%}" if after else "–",
         )

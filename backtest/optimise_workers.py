@@ -3,9 +3,9 @@
 import multiprocessing
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from itertools import groupby
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from itertools import chain, groupby, islice
 from types import TracebackType
 from typing import Self
 
@@ -40,15 +40,19 @@ class Workers:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def trials(self, tasks: Sequence[Task]) -> Iterator[Trial]:
+    def trials(self, tasks: Iterable[Task]) -> Iterator[Trial]:
         """As they are done, in any order. Left early, those not begun are dropped."""
-        chunks = list(_chunks(tasks))
+        chunks = _chunks(tasks)
+        first = next(chunks, None)
+        if first is None:
+            return
+        chunks = chain([first], chunks)
         if self._jobs == 1:
             for chunk in chunks:
                 yield from _trials(self._run, self._prices, chunk)
-        elif chunks:
-            self._pool = self._pool or self._begun(chunks[0][0])
-            yield from _as_done(self._pool, chunks)
+        else:
+            self._pool = self._pool or self._begun(first[0])
+            yield from _as_done(self._pool, chunks, ahead=3 * self._jobs)
 
     def _begun(self, task: Task) -> ProcessPoolExecutor:
         # What a first run compiles or loads, all processes inherit.
@@ -61,20 +65,24 @@ class Workers:
         )
 
 
-def _chunks(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
     """Neighbours in the space with the same leverage over the same prices."""
     for _, alike in groupby(tasks, lambda task: (task[0].leverage, task[2])):
-        together = list(alike)
-        yield from (together[at : at + _CHUNK] for at in range(0, len(together), _CHUNK))
+        while chunk := list(islice(alike, _CHUNK)):
+            yield chunk
 
 
-def _as_done(pool: ProcessPoolExecutor, chunks: list[list[Task]]) -> Iterator[Trial]:
-    futures = [pool.submit(_trials_here, chunk) for chunk in chunks]
+def _as_done(pool: ProcessPoolExecutor, chunks: Iterator[list[Task]], ahead: int) -> Iterator[Trial]:
+    """Only a few chunks lie ready at a time: a large space takes no memory, and leaving early no time."""
+    waiting = {pool.submit(_trials_here, chunk) for chunk in islice(chunks, ahead)}
     try:
-        for future in as_completed(futures):
-            yield from future.result()
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            waiting |= {pool.submit(_trials_here, chunk) for chunk in islice(chunks, len(done))}
+            for future in done:
+                yield from future.result()
     finally:
-        for future in futures:
+        for future in waiting:
             future.cancel()
 
 
