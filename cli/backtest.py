@@ -13,7 +13,9 @@ from backtest.columns import read_columns
 from backtest.funding import Funding
 from backtest.journal import Journal
 from backtest.options import BadOptionError, read_choice, read_costs_of_holding, read_setup, read_span
+from backtest.plot import check_format, write_plot
 from backtest.prices import BadPricesError, Span, joined
+from backtest.report.page import write_report
 from backtest.rows import read_prices
 from backtest.run import PricePath, run_fast, run_reference, run_whole
 from backtest.setup import CannotOpenError, Setup
@@ -52,7 +54,7 @@ def backtest(
     path: Annotated[str, typer.Option(help="fast, or reference: price by price; both decide the same.")] = "fast",
     journal: Annotated[Path | None, typer.Option(help="Write a JSON line per unit change to this file.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write one HTML file to look at.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write a PNG picture.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it to this PNG, SVG or PDF.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Run a trade over recorded prices with the code that trades live."""
@@ -75,6 +77,7 @@ def backtest(
             read_span(since, until),
             read_costs_of_holding(funding),
         )
+        check_format("plot", plot)
         with _written_whole(journal) as file:
             record = Journal(file)
             if report or plot:
@@ -97,14 +100,9 @@ def _drawn(
 ) -> Summary:
     """Run with everything kept, and write what was asked for."""
     result = run_whole(setup, joined(read_columns(prices, span)), record, funding, source=prices.name)
-    # Drawing needs libraries that take long to start.
     if report:
-        from backtest.report.page import write_report
-
         _draw("report", report, lambda: write_report(result, report))
     if plot:
-        from backtest.plot import write_plot
-
         _draw("plot", plot, lambda: write_plot(result, plot))
     return result.summary
 

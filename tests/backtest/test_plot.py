@@ -5,10 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from backtest.options import BadOptionError
 from backtest.plot import phase_bands, write_plot
 from backtest.result import PHASES, Result
+from cli.backtest import register
 from strategy.values import Phase
 from tests.backtest.results import liquidated, market, prices_of, run
 
@@ -35,6 +38,29 @@ def test_names_from_outside_are_no_formulas(tmp_path: Path) -> None:
 def test_another_format_is_refused_with_what_is_allowed(result: Result, tmp_path: Path) -> None:
     with pytest.raises(BadOptionError, match=r"--plot is .*run\.gif; its name must end in \.png, \.svg or \.pdf"):
         write_plot(result, tmp_path / "run.gif")
+
+
+def test_the_command_refuses_another_format_before_it_reads_a_price(tmp_path: Path) -> None:
+    app = typer.Typer()
+    register(app)
+    words = [str(tmp_path / "not there.csv"), "--coin", "ETH", "--margin", "100", "--unit-size", "2"]
+    done = CliRunner().invoke(app, [*words, "--plot", "run.gif"])
+    assert done.exit_code == 2
+    assert done.stderr == "error: --plot is run.gif; its name must end in .png, .svg or .pdf\n"
+
+
+def test_the_command_writes_both(tmp_path: Path) -> None:
+    app = typer.Typer()
+    register(app)
+    rows = (f"{60_000 * k},{3000 + 7 * (k % 9)}\n" for k in range(500))
+    (tmp_path / "eth.csv").write_text("ts,price\n" + "".join(rows))
+    words = [str(tmp_path / "eth.csv"), "--coin", "ETH", "--margin", "1000", "--unit-size", "10"]
+    done = CliRunner().invoke(
+        app, [*words, "--report", str(tmp_path / "run.html"), "--plot", str(tmp_path / "run.png")]
+    )
+    assert done.exit_code == 0, done.stderr
+    assert "eth.csv: 1970-01-01 00:00 to 1970-01-01 08:19 UTC" in (tmp_path / "run.html").read_text()
+    assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_runs_that_ended_at_once_can_be_drawn(tmp_path: Path) -> None:
