@@ -48,9 +48,9 @@ def read_setup(
     times = _leverage(leverage)
     return Setup(
         coin=coin,
-        margin_usd=_number("margin", margin),
+        margin_usd=read_size("margin", margin),
         leverage=times,
-        unit_size=_number("unit-size", unit_size),
+        unit_size=read_size("unit-size", unit_size),
         unit_mode=read_choice("unit-mode", unit_mode, UnitMode),
         ladder=read_ladder(preset),
         at_reset=read_choice("at-reset", at_reset, AtReset),
@@ -75,14 +75,16 @@ def read_costs_of_holding(text: str) -> Funding:
 def read_span(since: str, until: str) -> Span:
     """`--from` and `--to`, either may be empty; raises BadOptionError."""
     span = Span(
-        _time_ms("from", since) if since else ALL_TIMES.from_ms, _time_ms("to", until) if until else ALL_TIMES.to_ms
+        read_moment("from", since) if since else ALL_TIMES.from_ms,
+        read_moment("to", until) if until else ALL_TIMES.to_ms,
     )
     if span.from_ms >= span.to_ms:
         raise BadOptionError(f"--to is {until}; it must be after --from, which is {since or 'not given'}")
     return span
 
 
-def _time_ms(name: str, text: str) -> int:
+def read_moment(name: str, text: str) -> int:
+    """A time in ms UTC; raises BadOptionError."""
     if text.isascii() and text.isdigit() and len(text) != 8 and int(text) <= LAST_MS:
         return int(text)
     try:
@@ -92,7 +94,8 @@ def _time_ms(name: str, text: str) -> int:
         time_ms = -1
     if time_ms < 0:
         raise BadOptionError(
-            f"--{name} is {text}; it must be a UTC date, a time such as 2025-06-01T12:00 or milliseconds since 1970"
+            f"--{name} is {text or 'missing'}; it must be a UTC date, a time such as 2025-06-01T12:00 or milliseconds "
+            "since 1970"
         )
     return time_ms
 
@@ -138,7 +141,7 @@ def _lot(coin: str, lot: str) -> tuple[Decimal, Decimal]:
     if lot == "none":
         return QUANTUM, ZERO
     if lot != "exchange":
-        return _number("lot", lot, instead="exchange, none or "), MIN_NOTIONAL_USD
+        return read_size("lot", lot, instead="exchange, none or "), MIN_NOTIONAL_USD
     if coin not in SIZE_DECIMALS:
         raise BadOptionError(
             f"--lot is exchange, and the lot of {coin} is not known; it is for {', '.join(SIZE_DECIMALS)}: "
@@ -160,7 +163,8 @@ def _tiers(coin: str, leverage: int, liquidation: str) -> tuple[MarginTier, ...]
     return tiers
 
 
-def _number(name: str, text: str, *, instead: str = "") -> Decimal:
+def read_size(name: str, text: str, *, instead: str = "") -> Decimal:
+    """A number above 0; raises BadOptionError."""
     number = _decimal(text)
     if number is None or number <= 0:
         raise BadOptionError(f"--{name} is {text or 'missing'}; it must be {instead}a number above 0")

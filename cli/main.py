@@ -23,6 +23,7 @@ COMMANDS = {
     "exchange": "cli.exchange_commands",
     "backtest": "cli.backtest",
     "optimise": "cli.optimise",
+    "explain": "cli.explain",
     "worker": "cli.process_commands",
     "feed": "cli.feed",
     "simulator": "cli.process_commands",
