@@ -2,7 +2,7 @@
 
 const HEIGHTS = { price: 380, equity: 220, drawdown: 140, book: 180 };
 const NEAR_PX = 7;     // unit lines closer than this are not drawn
-const MARKER_PX = 14;  // orders further apart than this, on average, get triangles
+const MARKER_PX = 3;   // orders further apart than this, on average, get triangles, the larger the further
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -196,6 +196,7 @@ const drawResets = painting((u, ctx, { top, height, scale }) => {
   ctx.strokeStyle = ctx.fillStyle = colour("text-2");
   ctx.setLineDash([1 * scale, 3 * scale]);
   ctx.font = `${11 * scale}px system-ui, sans-serif`;
+  ctx.textAlign = "left";
   for (let k = Math.max(1, first); k <= last; k++) {
     const x = u.valToPos(starts[k], "x", true);
     ctx.beginPath();
@@ -212,7 +213,7 @@ const drawOrders = painting((u, ctx, { left, width, scale }) => {
   const first = Math.max(0, lastAt(time_ms, min)), last = lastAt(time_ms, max);
   const orders = [];
   for (let k = first; k <= last; k++) if (order_qty[k] && time_ms[k] >= min) orders.push(k);
-  const near = orders.length * MARKER_PX * scale < width;
+  const apart = width / scale / Math.max(1, orders.length), near = apart > MARKER_PX;
   ctx.strokeStyle = colour("card");
   ctx.lineWidth = scale;
   // Too many for triangles: in each column of the screen the highest sale and the lowest buy get a dot.
@@ -222,13 +223,13 @@ const drawOrders = painting((u, ctx, { left, width, scale }) => {
     ctx.fillStyle = near ? colour(side > 0 ? "up" : "down") : faded(side > 0 ? "up" : "down", 0.75);
     ctx.beginPath();
     if (near) {
-      const size = 6 * scale;
+      const size = Math.min(6, 2.5 + apart / 6) * scale;
       ctx.moveTo(x, y + side * 2 * scale);
       ctx.lineTo(x - size, y + side * (2 * scale + 1.7 * size));
       ctx.lineTo(x + size, y + side * (2 * scale + 1.7 * size));
       ctx.closePath();
     } else {
-      ctx.arc(x, y, 1.5 * scale, 0, 7);
+      ctx.arc(x, y, 1.6 * scale, 0, 7);
     }
     ctx.fill();
     if (near) ctx.stroke();

@@ -48,7 +48,7 @@ def cards(result: Result) -> str:
     shown: list[tuple[str, str, str]] = [
         ("net profit", f"{summary.pnl_usd:+,.2f} USD", _tone(summary.pnl_usd)),
         ("return on margin", signed(summary.return_on_margin), _tone(summary.return_on_margin)),
-        ("maximum drawdown", f"{summary.max_drawdown:.2%}", "down"),
+        ("max. drawdown", f"{summary.max_drawdown:.2%}", "down"),
         ("Sharpe, daily", ratio(summary.sharpe), ""),
         *((f"held at {h.leverage}x", _held(h), _tone(h.return_on_margin)) for h in holds(summary)),
         ("cycles won", "–" if summary.win_rate is None else f"{summary.win_rate:.0%} of {summary.resets:,}", ""),
