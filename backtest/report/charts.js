@@ -11,6 +11,8 @@ const mixed = (name, share) => `color-mix(in srgb, ${colour(name)} ${share * 100
 const faded = (name, share) => `color-mix(in srgb, ${colour(name)} ${share * 100}%, transparent)`;
 const usd = (number, digits = 2) => (number === null || number === undefined ? "–" :
   number.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
+// A price of a coin worth cents has more decimals than cents.
+const priced = (number) => usd(number, number > 0 ? Math.min(8, Math.max(2, 5 - Math.floor(Math.log10(number)))) : 2);
 const percent = (share, digits = 1) => (share === null || share === undefined ? "–" : `${(share * 100).toFixed(digits)}%`);
 const coins = (number) => Number(number.toPrecision(6)).toLocaleString("en", { maximumFractionDigits: 8 });
 const utc = (ms) => new Date(ms).toISOString().slice(0, 19).replace("T", " ");
@@ -82,7 +84,7 @@ function toggled(u, index, { show }) {
 }
 
 function priceChart(width) {
-  const price = range("price", 0, colour("text"), faded("text", 0.35));
+  const price = range("price", 0, colour("text"), faded("text", 0.35), { text: priced });
   return frame("price", width, {
     series: price.series,
     bands: [price.band],

@@ -115,7 +115,7 @@ function readOut() {
   if (k < 0) return;
   const order = d.order_qty[k];
   const text = [
-    utc(d.time_ms[k]), `price ${usd(d.price[k])}`, `${PHASES[d.phase[k]]} unit ${d.unit[k]} (peak ${d.peak[k]}, valley ${d.valley[k]})`,
+    utc(d.time_ms[k]), `price ${priced(d.price[k])}`, `${PHASES[d.phase[k]]} unit ${d.unit[k]} (peak ${d.peak[k]}, valley ${d.valley[k]})`,
     `cycle ${d.cycle[k]}`,
     order ? `${order > 0 ? "buy" : "sell"} ${coins(Math.abs(order))} ${page.meta.coin}` : "no order",
     `long ${coins(d.long_qty[k])}, short ${coins(d.short_qty[k])}, cash ${usd(d.cash_usd[k])}`, `equity ${usd(d.equity_usd[k])}`,
@@ -128,8 +128,8 @@ const COLUMNS = [
   ["cycle", "number", (c, k) => c.number[k]],
   ["from", "start_ms", (c, k) => utc(c.start_ms[k]).slice(0, 16)],
   ["to", "end_ms", (c, k) => utc(c.end_ms[k]).slice(0, 16) + (c.finished[k] ? "" : " (open)")],
-  ["price from", "start_price", (c, k) => usd(c.start_price[k])],
-  ["price to", "end_price", (c, k) => usd(c.end_price[k])],
+  ["price from", "start_price", (c, k) => priced(c.start_price[k])],
+  ["price to", "end_price", (c, k) => priced(c.end_price[k])],
   ["orders", "orders", (c, k) => c.orders[k].toLocaleString("en")],
   ["fees", "fees_usd", (c, k) => usd(c.fees_usd[k])],
   ["funding paid", "funding_usd", (c, k) => usd(c.funding_usd[k])],

@@ -13,7 +13,7 @@ from backtest.report.page import write_report
 from backtest.result import PHASES, Result
 from strategy.ladder import V7
 from tests.backtest.browser import Page, browser, installed
-from tests.backtest.results import liquidated, market, run
+from tests.backtest.results import liquidated, market, prices_of, run
 
 pytestmark = pytest.mark.skipif(installed() is None, reason="no browser is installed")
 READY = "document.body && document.body.dataset.ready"
@@ -158,6 +158,17 @@ async def test_a_year_of_minutes_is_on_the_screen_in_seconds(tmp_path: Path) -> 
         assert page.problems == []
     # 0.3 to 1.5 s where this was written; the rest is for a busy machine.
     assert ready_ms < 10_000
+
+
+async def test_the_smallest_runs_open_and_small_prices_are_shown_in_full(tmp_path: Path) -> None:
+    write_report(run(prices_of(3000)), tmp_path / "one.html")
+    write_report(run(prices_of(0.12, 0.13, 0.12, 0.11, 0.14), unit_size="0.01"), tmp_path / "cents.html")
+    async with browser(tmp_path / "profile") as page:
+        for name in ("one", "cents"):
+            await page.open(tmp_path / f"{name}.html", READY)
+            assert page.problems == []
+        assert await page.evaluate("priced(0.1234567)") == "0.123457"
+        assert await page.evaluate("priced(65432.1)") == "65,432.10"
 
 
 async def test_a_liquidated_run_opens(tmp_path: Path) -> None:
