@@ -25,6 +25,7 @@ class EquityCurve:
         self.max_drawdown_usd = self.max_drawdown = ZERO
         self.from_ms = self.to_ms = self._peak_ms = time_ms
         """Peak and bottom of the largest fall by share."""
+        self._worst = ZERO, start_usd
         self._deeper_below = start_usd
 
     def see(self, equity_usd: Decimal, time_ms: int = 0) -> None:
@@ -35,7 +36,10 @@ class EquityCurve:
         elif equity_usd < self._deeper_below:
             fall_usd = self.peak_usd - equity_usd
             self.max_drawdown_usd = max(self.max_drawdown_usd, fall_usd)
-            if fall_usd > self.max_drawdown * self.peak_usd:
+            worst_usd, of_usd = self._worst
+            # Multiplied out: a quotient is rounded, and the same fall would look deeper the second time.
+            if fall_usd * of_usd > worst_usd * self.peak_usd:
+                self._worst = fall_usd, self.peak_usd
                 self.max_drawdown = fall_usd / self.peak_usd
                 self.from_ms, self.to_ms = self._peak_ms, time_ms
             self.lowest_usd = min(self.lowest_usd, equity_usd)

@@ -211,7 +211,8 @@ def _rule(now: Line, phase: Phase, *, up: bool) -> str:
             return "Back at the peak with every step undone: 100% long again."
         case Phase.ADVANCE | Phase.RETRACEMENT, Phase.DECLINE:
             return (
-                f"{depth} below the peak the ladder is at its end: the rest of the long is sold. From here the valley follows."
+                f"{depth} below the peak the ladder is at its end: the rest of the long is sold. "
+                "From here the valley follows."
             )
         case Phase.DECLINE, Phase.DECLINE if not up:
             return "A new valley: nothing is traded in a DECLINE."

@@ -80,7 +80,8 @@ def samples_of(session: Session, prices: Stretch, buckets: int = BUCKETS) -> Sam
     rows = np.flatnonzero(np.diff(bucket_of_row, prepend=-1))
     starts = rows * prices.per_row
     equity = _along(session.trade, price)
-    drawdown = 1 - equity / np.maximum.accumulate(equity)
+    peak = np.maximum(np.maximum.accumulate(equity), float(session.setup.margin_usd))
+    drawdown = 1 - equity / peak
     return Samples(
         time_ms=used.times_ms[rows],
         price=_band(price, starts),

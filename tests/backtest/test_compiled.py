@@ -1,6 +1,5 @@
 """The compiled ladder against the strategy itself: where both go, what they hold, what they came to."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from backtest.columns import read_columns, stretch_of
 from backtest.funding import Funding, read_funding
@@ -19,20 +17,12 @@ from backtest.prices import PriceBatch, Span, Stretch, joined
 from backtest.result import Result
 from backtest.run import run_whole
 from backtest.setup import Setup
-from strategy.ladder import PRESETS, AtReset
-from strategy.units import UnitMode
-from tests.strategy.trading import PATIENT, ladders, paths
+from strategy.ladder import PRESETS
+from tests.backtest.drawing import fundings, recordings, setups, stretches
+from tests.strategy.trading import PATIENT
 
-MINUTE_MS = 60_000
 RECORDED = Path(__file__).parents[3] / "shared" / "data"
 CLOSE = 1e-9
-
-
-def stretch(prices: Sequence[Decimal | int | str], per_row: int = 1, minutes: int = 1) -> Stretch:
-    whole = [Decimal(price) for price in prices]
-    rows = len(whole) // per_row
-    times_ms = [1_750_000_000_000 + row * minutes * MINUTE_MS for row in range(rows)]
-    return stretch_of(PriceBatch(0, times_ms, whole[: rows * per_row], per_row))
 
 
 def assert_same(setup: Setup, prices: Stretch, funding: Funding) -> Result:
@@ -63,59 +53,19 @@ def assert_same(setup: Setup, prices: Stretch, funding: Funding) -> Result:
     return result
 
 
-@st.composite
-def setups(draw: st.DrawFn) -> Setup:
-    leverage = draw(st.sampled_from([1, 5, 25]))
-    as_the_exchange = draw(st.booleans())
-    return Setup(
-        coin="ETH",
-        margin_usd=Decimal(2000),
-        leverage=leverage,
-        unit_size=Decimal(draw(st.sampled_from(["1", "0.7", "3"]))),
-        unit_mode=draw(st.sampled_from(UnitMode)),
-        ladder=draw(ladders()),
-        at_reset=draw(st.sampled_from(AtReset)),
-        fee_bps=Decimal(draw(st.sampled_from(["0", "4.5"]))),
-        slippage_bps=Decimal(draw(st.sampled_from(["0", "1", "12.5"]))),
-        lot=Decimal("0.0001") if as_the_exchange else Decimal("1e-18"),
-        min_notional_usd=Decimal(10 if as_the_exchange else 0),
-        money_step_usd=Decimal("0.000001") if as_the_exchange else Decimal(0),
-        tiers=tiers_of("ETH", leverage),
-    )
-
-
-fundings = st.sampled_from([Funding(), Funding(Decimal("0.0000125")), Funding(Decimal("-0.001"))])
-
-
 @PATIENT
-@given(setups(), paths(longest=120), st.sampled_from([1, 4]), st.sampled_from([1, 45, 700]), fundings)
-def test_the_compiled_ladder_is_the_strategy(
-    setup: Setup, path: list[Decimal], per_row: int, minutes: int, funding: Funding
-) -> None:
-    prices = [Decimal(1000), *path, *[path[-1]] * 3]
-    if per_row == 4:
-        # A candle's second and third price are its extremes.
-        prices = [price for first, *rest in _fours(prices) for price in candle([first, *rest])]
+@given(setups(), recordings(), fundings)
+def test_the_compiled_ladder_is_the_strategy(setup: Setup, recording: list[PriceBatch], funding: Funding) -> None:
     if setup.lot < Decimal("1e-9"):
         # Without lots the strategy may order the 19th decimal that a division left over; floats can't know of it.
         setup = setup.model_copy(update={"min_notional_usd": Decimal("0.001")})
-    assert_same(setup, stretch(prices, per_row, minutes), funding)
-
-
-def _fours(prices: list[Decimal]) -> list[list[Decimal]]:
-    return [prices[at : at + 4] for at in range(0, len(prices) - 3, 4)]
-
-
-def candle(prices: list[Decimal]) -> tuple[Decimal, ...]:
-    first, last = prices[0], prices[-1]
-    low, high = min(prices), max(prices)
-    return (first, low, high, last) if last >= first else (first, high, low, last)
+    assert_same(setup, joined(stretches(recording)), funding)
 
 
 def test_lines_finer_than_integers_can_tell_are_refused() -> None:
     setup = Setup(coin="X", margin_usd=Decimal(10), unit_size=Decimal("1e-12"), slippage_bps=Decimal("1e-6"))
     with pytest.raises(TooFineError, match="decimals"):
-        figures([setup], stretch(["100000.5", "100001"]), Funding())
+        figures([setup], stretch_of(PriceBatch(0, [0, 1], [Decimal("100000.5"), Decimal(100001)])), Funding())
 
 
 CASES: list[dict[str, Any]] = [
