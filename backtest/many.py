@@ -59,7 +59,7 @@ def figures(
     found: list[Figures] = []
     for setup in setups:
         # What holding makes of the money depends on neither the ladder nor its units.
-        same = {"ladder": V6, "unit_size": Decimal(1), "unit_mode": UnitMode.FULL, "at_reset": AtReset.KEEP}
+        same = {"ladder": V6, "unit_size": prices.price(0), "unit_mode": UnitMode.FULL, "at_reset": AtReset.KEEP}
         alike = setup.model_copy(update=same)
         if alike not in holds:
             holds[alike] = walked(alike, prices, rates, holding=True).equity_usd / float(setup.margin_usd) - 1
@@ -138,7 +138,7 @@ def _terms(setup: Setup, state: TradeState, prices: Stretch, holding: bool) -> t
     anchor, unit = (int(number.scaleb(decimals)) for number in (grid.anchor_price, grid.unit_size))
     if holding:
         # Lines so far apart that none is ever reached.
-        unit = _LARGEST
+        anchor, unit, finer = 0, _LARGEST, 1
     elif max(int(prices.points.max()) * finer, anchor, unit) >= _LARGEST // 4:
         raise TooFineError(f"the price and a unit of {setup.unit_size} have {decimals} decimals together; use fewer")
     t = np.zeros(12)

@@ -50,4 +50,4 @@ class Setup(Value):
 
 
 class CannotOpenError(ValueError):
-    """The opening order is smaller than what can be traded; the text has the figures."""
+    """There can be no such trade at this price; the text has the figures."""

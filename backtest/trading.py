@@ -49,8 +49,18 @@ def cut(usd: Decimal, step_usd: Decimal) -> Decimal:
     return usd.quantize(step_usd, rounding=ROUND_DOWN) if step_usd else usd
 
 
+UNITS_TO_ZERO_MAX = 1_000_000
+"""A finer grid is a slip of the keyboard, and takes for ever to walk. (Live trades allow far fewer units.)"""
+
+
 def opening(setup: Setup, fills: Fills, price: Decimal) -> TradeState:
-    """The trade opened at `price`; raises CannotOpenError if margin * leverage buys less than the market trades."""
+    """The trade opened at `price`; raises CannotOpenError if margin * leverage buys less than the market trades, or
+    the units are too small for the price."""
+    if price > UNITS_TO_ZERO_MAX * setup.unit_size:
+        raise CannotOpenError(
+            f"unit size is {setup.unit_size:f}: a price of {price:f} would be more than {UNITS_TO_ZERO_MAX} units; "
+            f"use at least {price / UNITS_TO_ZERO_MAX:.6g} USD"
+        )
     execution = fills.execute(opening_qty(setup, price), price)
     return opened(setup.terms, setup.unit_size, setup.margin_usd, execution, unit_mode=setup.unit_mode)
 

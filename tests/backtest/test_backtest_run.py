@@ -153,9 +153,10 @@ def test_the_memoryless_grid_stays_in_its_unit_on_the_line_it_starts_at() -> Non
         ({"margin_usd": "0.9", "min_notional_usd": 10}, "worth 9.00 USD"),
         ({"margin_usd": "0.9", "min_notional_usd": 10}, "at least 1 USD"),
         ({"margin_usd": 9, "leverage": 1, "lot": 1}, "at least 100 USD"),
+        ({"unit_size": "0.00001"}, "use at least 0.0001 USD"),
     ],
 )
-def test_an_opening_order_too_small_is_refused_with_its_figures(changes: dict[str, Any], says: str) -> None:
+def test_a_trade_that_can_not_be_is_refused_with_its_figures(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(CannotOpenError) as refusal:
         traded([100, 101], **changes)
     assert says in str(refusal.value) and "\n" not in str(refusal.value)

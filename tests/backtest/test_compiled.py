@@ -63,7 +63,7 @@ def test_the_compiled_ladder_is_the_strategy(setup: Setup, recording: list[Price
 
 
 def test_lines_finer_than_integers_can_tell_are_refused() -> None:
-    setup = Setup(coin="X", margin_usd=Decimal(10), unit_size=Decimal("1e-12"), slippage_bps=Decimal("1e-6"))
+    setup = Setup(coin="X", margin_usd=Decimal(10), unit_size=Decimal(1), slippage_bps=Decimal("1e-10"))
     with pytest.raises(TooFineError, match="decimals"):
         figures([setup], stretch_of(PriceBatch(0, [0, 1], [Decimal("100000.5"), Decimal(100001)])), Funding())
 
