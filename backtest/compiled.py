@@ -37,7 +37,7 @@ INTS = 13
 ADVANCE, RETRACEMENT, DECLINE, RECOVERY = range(4)
 # The terms, in floats and whole numbers.
 (T_FRAGMENT, T_HEDGE, T_FEE, T_SLIPPAGE, T_LOT, T_MINIMUM, T_MONEY_STEP, T_LEVERAGE, T_ANCHOR, T_UNIT, T_SCALE,
- T_NOTHING) = range(12)  # fmt: skip
+ T_NOTHING, T_SPREAD) = range(13)  # fmt: skip
 (T_DEPTH, T_COVER_FROM, T_COVER_REST, T_SWEEP, T_REVERSAL, T_AT_RESET, T_GRID, T_ANCHOR_INT, T_UNIT_INT,
  T_FINER) = range(10)  # fmt: skip
 KEEP, CAP, RELEVER = range(3)
@@ -176,7 +176,7 @@ def _cut(usd: float, step_usd: float) -> float:
 @_compiled
 def _fill(s: Floats, u: Ints, t: Floats, qty: float, price: float) -> tuple[float, float]:
     """Average price and fee of an order."""
-    slippage = price * t[T_SLIPPAGE]
+    slippage = price * t[T_SLIPPAGE] + t[T_SPREAD]
     average = price + (slippage if qty > 0 else -slippage)
     fee = _cut(abs(qty) * average * t[T_FEE], t[T_MONEY_STEP])
     u[ORDERS] += 1
@@ -306,7 +306,7 @@ def _left_after_liquidation(s: Floats, t: Floats, tiers: Floats, equity: float, 
             needed = notional * tiers[k, 2] - tiers[k, 3]
     if 3 * equity < 2 * needed:
         return 0.0
-    fee, slippage = _cut(notional * t[T_FEE], t[T_MONEY_STEP]), notional * t[T_SLIPPAGE]
+    fee, slippage = _cut(notional * t[T_FEE], t[T_MONEY_STEP]), notional * t[T_SLIPPAGE] + abs(net) * t[T_SPREAD]
     s[FEES] += fee
     s[SLIPPAGE] += slippage
     return float(max(equity - fee - slippage, 0.0))

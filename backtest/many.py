@@ -141,7 +141,8 @@ def _terms(setup: Setup, state: TradeState, prices: Stretch, holding: bool) -> t
         anchor, unit, finer = 0, _LARGEST, 1
     elif max(int(prices.points.max()) * finer, anchor, unit) >= _LARGEST // 4:
         raise TooFineError(f"the price and a unit of {setup.unit_size} have {decimals} decimals together; use fewer")
-    t = np.zeros(12)
+    t = np.zeros(13)
+    t[c.T_SPREAD] = float(setup.half_spread_usd)
     t[c.T_FRAGMENT], t[c.T_HEDGE] = float(ladder.fragment), float(ladder.hedge_fragment)
     t[c.T_FEE], t[c.T_SLIPPAGE] = float(setup.fee_bps) / 10_000, float(setup.slippage_bps) / 10_000
     t[c.T_LOT], t[c.T_MINIMUM] = float(setup.lot), float(setup.min_notional_usd)

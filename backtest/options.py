@@ -41,6 +41,7 @@ def read_setup(
     slippage_bps: str,
     lot: str,
     liquidation: str,
+    half_spread: str = "0",
 ) -> Setup:
     """The setup these texts mean; raises BadOptionError for the first that means nothing."""
     coin = _coin(coin)
@@ -56,6 +57,7 @@ def read_setup(
         at_reset=read_choice("at-reset", at_reset, AtReset),
         fee_bps=_bps("fee-bps", fee_bps),
         slippage_bps=_bps("slippage-bps", slippage_bps),
+        half_spread_usd=ZERO if half_spread == "0" else read_size("half-spread", half_spread, instead="0 or "),
         lot=lot_size,
         min_notional_usd=min_notional_usd,
         # Without lots everything is exact, the cents of fees and funding too.

@@ -29,6 +29,8 @@ class Setup(Value):
     at_reset: AtReset = AtReset.CAP
     fee_bps: Decimal = Field(default=ZERO, ge=0, lt=10_000)
     slippage_bps: Decimal = Field(default=ZERO, ge=0, lt=10_000)
+    half_spread_usd: Decimal = Field(default=ZERO, ge=0)
+    """Beyond the price of every order, besides its slippage."""
     lot: Decimal = Field(default=QUANTUM, gt=0)
     min_notional_usd: Decimal = Field(default=ZERO, ge=0)
     """An order below it is not sent: its quantity waits for the next one."""

@@ -10,11 +10,12 @@ from strategy.values import QUANTUM, ZERO, Execution, Leg, Tick, round_down
 
 
 class Fills:
-    """Orders filled at once, whole, at the tick's price and the slippage beyond it; and what they cost so far."""
+    """Orders filled at once, whole, at the tick's price, the spread and the slippage beyond it; and what they cost so far."""
 
     def __init__(self, setup: Setup) -> None:
         self._fee_rate = setup.fee_bps / 10_000
         self._slippage_rate = setup.slippage_bps / 10_000
+        self._half_spread_usd = setup.half_spread_usd
         self._step_usd = setup.money_step_usd
         self.orders = 0
         self.beyond_margin = 0
@@ -23,7 +24,7 @@ class Fills:
         self.slippage_usd = ZERO
 
     def execute(self, order_qty: Decimal, price: Decimal) -> Execution:
-        slippage = price * self._slippage_rate
+        slippage = price * self._slippage_rate + self._half_spread_usd
         average_price = price + (slippage if order_qty > 0 else -slippage)
         fee_usd = cut(abs(order_qty) * average_price * self._fee_rate, self._step_usd)
         self.orders += 1
@@ -34,7 +35,8 @@ class Fills:
     def closing_costs(self, net_qty: Decimal, price: Decimal) -> tuple[Decimal, Decimal]:
         """Fee and slippage of an order that closes all; nothing is counted."""
         notional_usd = abs(net_qty) * price
-        return cut(notional_usd * self._fee_rate, self._step_usd), notional_usd * self._slippage_rate
+        slippage_usd = notional_usd * self._slippage_rate + abs(net_qty) * self._half_spread_usd
+        return cut(notional_usd * self._fee_rate, self._step_usd), slippage_usd
 
     def note_margin(self, state: TradeState, order_qty: Decimal, price: Decimal) -> None:
         """Called with the state before the order."""

@@ -42,6 +42,7 @@ def backtest(
     at_reset: Annotated[str, typer.Option(help="cap, relever or keep.")] = "cap",
     fee_bps: Annotated[str, typer.Option(help="Of an order's notional.")] = "4.5",
     slippage_bps: Annotated[str, typer.Option(help="Beyond the tick's price, for every order.")] = "1",
+    half_spread: Annotated[str, typer.Option(help="USD beyond the tick's price, besides slippage.")] = "0",
     funding: Annotated[
         str, typer.Option(help="none, a rate per hour such as 0.0000125, or a file with columns ts and rate.")
     ] = "none",
@@ -69,6 +70,7 @@ def backtest(
             at_reset=at_reset,
             fee_bps=fee_bps,
             slippage_bps=slippage_bps,
+            half_spread=half_spread,
             lot=lot,
             liquidation=liquidation,
         )

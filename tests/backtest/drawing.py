@@ -35,6 +35,7 @@ def setups(draw: st.DrawFn) -> Setup:
         at_reset=draw(st.sampled_from(AtReset)),
         fee_bps=Decimal(draw(st.sampled_from(["0", "4.5"]))),
         slippage_bps=Decimal(draw(st.sampled_from(["0", "1", "12.5"]))),
+        half_spread_usd=Decimal(draw(st.sampled_from(["0", "0.05"]))),
         lot=Decimal("0.0001") if as_the_exchange else Decimal("1e-18"),
         min_notional_usd=Decimal(10 if as_the_exchange else 0),
         money_step_usd=Decimal("0.000001") if as_the_exchange else Decimal(0),
