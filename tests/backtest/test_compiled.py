@@ -71,7 +71,7 @@ def test_lines_finer_than_integers_can_tell_are_refused() -> None:
 CASES: list[dict[str, Any]] = [
     {"preset": "v6", "leverage": 3, "unit_size": 20},
     {"preset": "v7", "leverage": 10, "unit_size": "37.5"},
-    {"preset": "v6", "leverage": 25, "unit_size": 100, "at_reset": "relever"},
+    {"preset": "v6", "leverage": 25, "unit_size": 15, "at_reset": "relever"},
     {"preset": "v7", "leverage": 1, "unit_size": 100, "unit_mode": "grid", "at_reset": "keep"},
 ]
 
@@ -97,4 +97,4 @@ def test_on_recorded_candles_with_recorded_funding_too(case: dict[str, Any]) -> 
         }
         | terms
     )
-    assert len(assert_same(setup, prices, funding).decisions) > 5
+    assert len(assert_same(setup, prices, funding).decisions) >= 5
