@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from backtest.journal import as_text
@@ -81,7 +82,7 @@ def _table(title: str) -> Table:
 def _name(trial: Trial) -> str:
     params = trial.params
     at_reset = "" if params.at_reset == AtReset.CAP else f" {params.at_reset}"
-    return f"{as_text(params.unit_size)} {Path(params.preset).stem} {params.leverage}x{at_reset}"
+    return f"{as_text(params.unit_size)} {escape(Path(params.preset).stem)} {params.leverage}x{at_reset}"
 
 
 def walk_words(folds: Sequence[Fold], metric: Metric) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 from backtest.columns import read_columns
 from backtest.journal import as_text
@@ -211,10 +212,10 @@ def _show(found: _Found, space: Space, metric: Metric, top: int) -> None:
         return
     console.print(ranking_table(found.trials, metric, top))
     if warning := lonely_peak(ranked(found.trials, metric)[0], found.trials, space, metric):
-        console.print(f"[bold yellow]warning:[/] {warning}", highlight=False)
+        console.print(Text.assemble(("warning: ", "bold yellow"), warning))
     if found.folds:
         console.print(walk_table(found.folds, metric))
-        console.print(walk_words(found.folds, metric), highlight=False)
+        console.print(Text(walk_words(found.folds, metric)))
 
 
 def _as_json(found: _Found, space: Space, metric: Metric) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import csv
+import io
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
@@ -6,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from backtest.optimise_files import COLUMNS, write_csv, write_heat_map
 from backtest.optimise_rank import Metric, Trial, lonely_peak, ranked
@@ -197,6 +199,14 @@ def test_the_csv_has_every_trial_and_figure_best_first(tmp_path: Path) -> None:
 def test_a_heat_map_is_drawn_whatever_is_missing(tmp_path: Path, trials: list[Trial]) -> None:
     write_heat_map(trials, SPACE, Metric.RETURN, tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_ladder_file_with_brackets_in_its_name_is_shown_as_it_is() -> None:
+    params = Params(Decimal(10), "ladders/[red]mine.yaml", 3, "keep")
+    table = ranking_table([Trial(params, NOTHING)], Metric.RETURN, 1)
+    console = Console(width=100, file=io.StringIO())
+    console.print(table)
+    assert "10 [red]mine 3x keep" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_the_table_says_who_died_and_who_never_opened() -> None:
