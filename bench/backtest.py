@@ -111,7 +111,7 @@ def timed(work: Callable[[], object], clock: Callable[[], float] = time.process_
 
 
 def told(what: str, count: int, things: str, seconds: float, note: str = "") -> None:
-    print(f"{what:34} {count / seconds / 1e6:10.3f} M {things}/s  ({count:,} in {seconds:.3f} s{note})", flush=True)
+    print(f"{what:34} {count / seconds / 1e6:10.3f} M {things}/s  ({count:,} in {seconds:.4f} s{note})", flush=True)
 
 
 def paths(path: Path, setup: Setup) -> Stretch:
