@@ -176,3 +176,38 @@ def test_a_bad_price_leaves_no_journal_behind(csv_of: Callable[..., Path], tmp_p
     assert "prices.csv row 2: price is NaN; it must be a number above 0" in result.stderr
     assert result.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["prices.csv"]
+
+
+def test_both_paths_print_the_same(prices: Path) -> None:
+    fast, slow = (backtest(prices, "--json", path=path, preset="v7").stdout for path in ("fast", "reference"))
+    assert json.loads(fast)["journal_lines"] > 0 and fast == slow
+
+
+def test_a_span_begins_with_its_own_entry(prices: Path) -> None:
+    summary = json.loads(backtest(prices, "--json", **{"from": "1970-01-01T00:02", "to": "360000"}).stdout)
+    assert (summary["rows"], summary["first_ts"], summary["last_ts"]) == (4, 120_000, 300_000)
+    whole = json.loads(backtest(prices, "--json").stdout)
+    assert (whole["rows"], whole["first_ts"]) == (8, 0)
+    result = backtest(prices, **{"from": "2030-01-01"})
+    assert result.exit_code == 2 and "has no rows from 2030-01-01 00:00:00" in result.stderr
+
+
+def test_candles_with_funding_from_a_file(tmp_path: Path) -> None:
+    candles, rates = tmp_path / "candles.csv", tmp_path / "rates.csv"
+    candles.write_text("ts,open,high,low,close\n1,3450,3460,3440,3450\n3600001,3450,3451,3449,3450\n")
+    rates.write_text("ts,rate\n3600000,0.001\n")
+    paid = json.loads(backtest(candles, "--json", funding=str(rates)).stdout)
+    free = json.loads(backtest(candles, "--json").stdout)
+    assert (paid["rows"], paid["prices"], free["funding_usd"]) == (2, 8, "0")
+    # The last price before the hour was 3450.
+    assert float(paid["hold"]["equity_usd"]) == pytest.approx(float(free["hold"]["equity_usd"]) - 0.2898 * 3450 / 1000)
+
+
+def test_a_spread_is_paid_by_every_order(prices: Path) -> None:
+    wide, none = (json.loads(backtest(prices, "--json", half_spread=usd).stdout) for usd in ("0.5", "0"))
+    assert float(wide["slippage_usd"]) > float(none["slippage_usd"]) + 0.1
+
+
+def test_a_report_of_a_folder_that_is_not_there_is_one_line(prices: Path) -> None:
+    result = backtest(prices, "--report", "no/such/folder/r.html")
+    assert result.exit_code == 2 and "--report is no/such/folder/r.html; it can't be written" in result.stderr
