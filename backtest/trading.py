@@ -10,7 +10,7 @@ from strategy.values import QUANTUM, ZERO, Execution, Leg, Tick, round_down
 
 
 class Fills:
-    """Orders filled at once, whole, at the tick's price with spread and slippage beyond it; and what they cost so far."""
+    """Orders filled at once, whole, at the tick's price with spread and slippage beyond it; what they cost so far."""
 
     def __init__(self, setup: Setup) -> None:
         self._fee_rate = setup.fee_bps / 10_000
