@@ -35,8 +35,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev
-	$(BIN)/python -m bench $(ARGS)
+# Latency of orders, then backtests beside other backtesters, which are installed for it. ARGS are the backtests'.
+bench: $(VENV)/.dev $(VENV)/.bench
+	$(BIN)/python -m bench
+	$(BIN)/python -m bench.backtest $(ARGS)
 
 # Crashes a trade at every boundary of its life: hundreds of cells, most of an hour. One cell: ARGS="--cell NAME".
 sweep: $(VENV)/.dev
@@ -68,6 +70,12 @@ $(VENV)/.run: requirements.lock | $(BIN)/python
 	@echo "installing into $(VENV)"
 	@$(UV) pip install --quiet --link-mode copy --compile-bytecode --python $(BIN)/python -r requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+# Some of them may not exist for this Python: what is missing says so in the output.
+$(VENV)/.bench: pyproject.toml | $(VENV)/.dev
+	@echo "installing the other backtesters into $(VENV)"
+	-@$(UV) pip install --quiet --python $(BIN)/python --group bench
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock | $(BIN)/python

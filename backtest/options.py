@@ -1,6 +1,7 @@
 """From what a user types to a `Setup`; every refusal names the field, the value and what is allowed."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
@@ -9,11 +10,16 @@ from typing import TypeVar
 import yaml
 from pydantic import ValidationError
 
-from backtest.markets import MIN_NOTIONAL_USD, SIZE_DECIMALS, lot_of
-from backtest.run import Setup
+from backtest.funding import BadFundingError, Funding, read_funding
+from backtest.markets import MIN_NOTIONAL_USD, SIZE_DECIMALS, lot_of, tiers_of
+from backtest.prices import ALL_TIMES, LAST_MS, Span
+from backtest.setup import MarginTier, Setup
 from strategy.ladder import PRESETS, AtReset, Ladder
 from strategy.units import UnitMode
 from strategy.values import QUANTUM, ZERO
+
+MICRO_USD = Decimal("0.000001")
+"""What the exchange cuts fees and funding to."""
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -33,27 +39,67 @@ def read_setup(
     at_reset: str,
     fee_bps: str,
     slippage_bps: str,
-    funding: str,
     lot: str,
+    liquidation: str,
+    half_spread: str = "0",
 ) -> Setup:
     """The setup these texts mean; raises BadOptionError for the first that means nothing."""
-    if funding != "none":
-        raise BadOptionError(f"--funding is {funding}; it must be none")
     coin = _coin(coin)
     lot_size, min_notional_usd = _lot(coin, lot)
+    times = _leverage(leverage)
     return Setup(
         coin=coin,
-        margin_usd=_number("margin", margin),
-        leverage=_leverage(leverage),
-        unit_size=_number("unit-size", unit_size),
-        unit_mode=_choice("unit-mode", unit_mode, UnitMode),
+        margin_usd=read_size("margin", margin),
+        leverage=times,
+        unit_size=read_size("unit-size", unit_size),
+        unit_mode=read_choice("unit-mode", unit_mode, UnitMode),
         ladder=read_ladder(preset),
-        at_reset=_choice("at-reset", at_reset, AtReset),
+        at_reset=read_choice("at-reset", at_reset, AtReset),
         fee_bps=_bps("fee-bps", fee_bps),
         slippage_bps=_bps("slippage-bps", slippage_bps),
+        half_spread_usd=ZERO if half_spread == "0" else read_size("half-spread", half_spread, instead="0 or "),
         lot=lot_size,
         min_notional_usd=min_notional_usd,
+        # Without lots everything is exact, the cents of fees and funding too.
+        money_step_usd=ZERO if lot == "none" else MICRO_USD,
+        tiers=_tiers(coin, times, liquidation),
     )
+
+
+def read_costs_of_holding(text: str) -> Funding:
+    """What `--funding` means; raises BadOptionError."""
+    try:
+        return read_funding(text)
+    except BadFundingError as error:
+        raise BadOptionError(str(error)) from error
+
+
+def read_span(since: str, until: str) -> Span:
+    """`--from` and `--to`, either may be empty; raises BadOptionError."""
+    span = Span(
+        read_moment("from", since) if since else ALL_TIMES.from_ms,
+        read_moment("to", until) if until else ALL_TIMES.to_ms,
+    )
+    if span.from_ms >= span.to_ms:
+        raise BadOptionError(f"--to is {until}; it must be after --from, which is {since or 'not given'}")
+    return span
+
+
+def read_moment(name: str, text: str) -> int:
+    """A time in ms UTC; raises BadOptionError."""
+    if text.isascii() and text.isdigit() and len(text) != 8 and int(text) <= LAST_MS:
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+        time_ms = round(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        time_ms = -1
+    if time_ms < 0:
+        raise BadOptionError(
+            f"--{name} is {text or 'missing'}; it must be a UTC date, a time such as 2025-06-01T12:00 or milliseconds "
+            "since 1970"
+        )
+    return time_ms
 
 
 def read_ladder(preset: str) -> Ladder:
@@ -97,7 +143,7 @@ def _lot(coin: str, lot: str) -> tuple[Decimal, Decimal]:
     if lot == "none":
         return QUANTUM, ZERO
     if lot != "exchange":
-        return _number("lot", lot, instead="exchange, none or "), MIN_NOTIONAL_USD
+        return read_size("lot", lot, instead="exchange, none or "), MIN_NOTIONAL_USD
     if coin not in SIZE_DECIMALS:
         raise BadOptionError(
             f"--lot is exchange, and the lot of {coin} is not known; it is for {', '.join(SIZE_DECIMALS)}: "
@@ -106,7 +152,21 @@ def _lot(coin: str, lot: str) -> tuple[Decimal, Decimal]:
     return lot_of(coin), MIN_NOTIONAL_USD
 
 
-def _number(name: str, text: str, *, instead: str = "") -> Decimal:
+def _tiers(coin: str, leverage: int, liquidation: str) -> tuple[MarginTier, ...]:
+    if liquidation == "none":
+        return ()
+    if liquidation != "exchange":
+        raise BadOptionError(f"--liquidation is {liquidation}; it must be exchange or none")
+    tiers = tiers_of(coin, leverage)
+    if leverage > tiers[0].max_leverage:
+        raise BadOptionError(
+            f"--leverage is {leverage}; {coin} allows 1 to {tiers[0].max_leverage} (any, with --liquidation none)"
+        )
+    return tiers
+
+
+def read_size(name: str, text: str, *, instead: str = "") -> Decimal:
+    """A number above 0; raises BadOptionError."""
     number = _decimal(text)
     if number is None or number <= 0:
         raise BadOptionError(f"--{name} is {text or 'missing'}; it must be {instead}a number above 0")
@@ -137,7 +197,7 @@ def _decimal(text: str) -> Decimal | None:
     return number if in_range else None
 
 
-def _choice(name: str, text: str, choices: type[Choice]) -> Choice:
+def read_choice(name: str, text: str, choices: type[Choice]) -> Choice:
     try:
         return choices(text)
     except ValueError:

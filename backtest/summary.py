@@ -1,71 +1,91 @@
-"""What a backtest came to."""
+"""What a backtest came to, in figures."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import PlainSerializer
 
 from backtest.journal import as_text
-from strategy.values import ZERO, Phase, Value
+from strategy.values import Phase, Value
 
 Number = Annotated[Decimal, PlainSerializer(as_text, return_type=str, when_used="json")]
 
 
+class Liquidation(Value):
+    """The exchange took the position: equity was below the maintenance margin at this price."""
+
+    ts: int
+    price: Number
+    equity_usd: Number
+    """Just before."""
+    maintenance_usd: Number
+    method: Literal["market", "backstop"]
+    """Sold on the book, or taken over with all that was left because equity was below two thirds of maintenance."""
+    left_usd: Number
+
+
+class Hold(Value):
+    """The opening order kept to the end: what not trading would have made of the same margin."""
+
+    leverage: int
+    equity_usd: Number
+    return_on_margin: Number
+    max_drawdown: Number
+    sharpe: float | None
+    liquidated: Liquidation | None
+
+
 class Summary(Value):
-    """Money in USD, shares of 1, times in ms UTC; as JSON decimals are strings."""
+    """Money in USD, shares of 1, times in ms UTC; as JSON decimals are strings, ratios numbers."""
 
     coin: str
     ladder: str
     leverage: int
+    unit_size: Number
     margin_usd: Number
     equity_usd: Number
-    """At the last price."""
+    """At the last price; what was left, after a liquidation."""
     pnl_usd: Number
+    """Net: after fees, funding and slippage."""
     return_on_margin: Number
     max_drawdown_usd: Number
     max_drawdown: Number
-    """Largest fall of equity from its peak so far, as a share of that peak; can exceed 1, nothing is liquidated."""
+    """Largest fall of equity from its peak so far, as a share of that peak; more than 1 when nothing is liquidated."""
+    drawdown_from_ts: int
+    """When the peak of the largest fall (by share) was, and its bottom; both the entry when equity never fell."""
+    drawdown_to_ts: int
     lowest_equity_usd: Number
+    liquidated: Liquidation | None
+    sharpe: float | None
+    """Of daily returns, annualised by sqrt(365), no risk-free rate; None with fewer than two days or nothing moving."""
+    sortino: float | None
+    hold: Hold
+    """Buy-and-hold at the same leverage, over the same prices."""
+    hold_1x: Hold
     cycles: int
     """Begun, the running one included."""
     resets: int
+    win_rate: float | None
+    """Share of finished cycles that made money; None when none finished."""
     orders: int
     """The opening one included."""
+    orders_beyond_margin: int
+    """Orders that left more notional than equity * leverage: the exchange takes them only with other money behind."""
     fees_usd: Number
+    funding_usd: Number
+    """Paid; negative when received."""
     slippage_usd: Number
     phase: Phase
     unit: int
     phase_ms: dict[Phase, int]
     phase_ticks: dict[Phase, int]
-    """Rows after which the trade was in the phase."""
+    """Prices after which the trade was in the phase."""
+    exposure: float
+    """Share of the time in which a net position was held."""
     rows: int
+    prices: int
+    """Four to a candle, one to a tick."""
     first_ts: int
     last_ts: int
     journal_lines: int
     decisions_sha256: str
-
-
-class EquityCurve:
-    """Peak, trough and drawdowns of equity, fed with every tick's value."""
-
-    def __init__(self, start_usd: Decimal) -> None:
-        self.peak_usd = self.lowest_usd = start_usd
-        self.max_drawdown_usd = self.max_drawdown = ZERO
-        self._deeper_below = start_usd
-
-    def see(self, equity_usd: Decimal) -> None:
-        """Equity at one more tick. Nearly all lie between the peak and the deepest fall and change nothing."""
-        if equity_usd > self.peak_usd:
-            self.peak_usd = equity_usd
-            self._watch()
-        elif equity_usd < self._deeper_below:
-            fall_usd = self.peak_usd - equity_usd
-            self.max_drawdown_usd = max(self.max_drawdown_usd, fall_usd)
-            self.max_drawdown = max(self.max_drawdown, fall_usd / self.peak_usd)
-            self.lowest_usd = min(self.lowest_usd, equity_usd)
-            self._watch()
-
-    def _watch(self) -> None:
-        # A fall is news when it is deeper in dollars or in share of the peak, whichever comes first. A new lowest
-        # equity is always both: the peak has not fallen since the lowest before it.
-        self._deeper_below = max(self.peak_usd - self.max_drawdown_usd, self.peak_usd * (1 - self.max_drawdown))

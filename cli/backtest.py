@@ -1,20 +1,26 @@
 """`hypertrader backtest`: the strategy over recorded prices."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from backtest.columns import read_columns
+from backtest.funding import Funding
 from backtest.journal import Journal
-from backtest.options import BadOptionError, read_setup
-from backtest.prices import BadPricesError, read_prices
-from backtest.run import CannotOpenError, run
+from backtest.options import BadOptionError, read_choice, read_costs_of_holding, read_setup, read_span
+from backtest.plot import check_format, write_plot
+from backtest.prices import BadPricesError, Span, joined
+from backtest.report.page import write_report
+from backtest.rows import read_prices
+from backtest.run import PricePath, run_fast, run_reference, run_whole
+from backtest.setup import CannotOpenError, Setup
 from backtest.summary import Summary
+from backtest.table import summary_table
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +30,8 @@ def register(app: typer.Typer) -> None:
 
 def backtest(
     prices: Annotated[
-        Path, typer.Argument(help="CSV or Parquet with columns ts (ms UTC) and price; the first is the entry.")
+        Path,
+        typer.Argument(help="CSV (also .gz, .zst) or Parquet: ts (ms UTC) and price, or ts,open,high,low,close."),
     ],
     coin: Annotated[str, typer.Option(help="The exchange's name of the coin; required.", show_default=False)] = "",
     margin: Annotated[str, typer.Option(help="Given to the trade, USD; required.", show_default=False)] = "",
@@ -35,14 +42,23 @@ def backtest(
     at_reset: Annotated[str, typer.Option(help="cap, relever or keep.")] = "cap",
     fee_bps: Annotated[str, typer.Option(help="Of an order's notional.")] = "4.5",
     slippage_bps: Annotated[str, typer.Option(help="Beyond the tick's price, for every order.")] = "1",
-    funding: Annotated[str, typer.Option(help="none.")] = "none",
+    half_spread: Annotated[str, typer.Option(help="USD beyond the tick's price, besides slippage.")] = "0",
+    funding: Annotated[
+        str, typer.Option(help="none, a rate per hour such as 0.0000125, or a file with columns ts and rate.")
+    ] = "none",
     lot: Annotated[
         str, typer.Option(help="exchange (its size steps and $10 minimum), none (exact), or a size step in coin.")
     ] = "exchange",
+    liquidation: Annotated[str, typer.Option(help="exchange (at its maintenance margin), or none.")] = "exchange",
+    since: Annotated[str, typer.Option("--from", help="First time: 2025-06-01, 2025-06-01T12:00 or ms, UTC.")] = "",
+    until: Annotated[str, typer.Option("--to", help="The time before which it ends.")] = "",
+    path: Annotated[str, typer.Option(help="fast, or reference: price by price; both decide the same.")] = "fast",
     journal: Annotated[Path | None, typer.Option(help="Write a JSON line per unit change to this file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write one HTML file to look at.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it to this PNG, SVG or PDF.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Run a trade over recorded prices with the code that trades live. Liquidation is not modelled."""
+    """Run a trade over recorded prices with the code that trades live."""
     try:
         setup = read_setup(
             coin=coin,
@@ -54,18 +70,50 @@ def backtest(
             at_reset=at_reset,
             fee_bps=fee_bps,
             slippage_bps=slippage_bps,
-            funding=funding,
+            half_spread=half_spread,
             lot=lot,
+            liquidation=liquidation,
         )
+        chosen, span, costs = (
+            read_choice("path", path, PricePath),
+            read_span(since, until),
+            read_costs_of_holding(funding),
+        )
+        check_format("plot", plot)
         with _written_whole(journal) as file:
-            summary = run(setup, read_prices(prices), Journal(file))
+            record = Journal(file)
+            if report or plot:
+                summary = _drawn(setup, prices, span, costs, record, report, plot)
+            elif chosen is PricePath.FAST:
+                summary = run_fast(setup, read_columns(prices, span), record, costs)
+            else:
+                summary = run_reference(setup, read_prices(prices, span), record, costs)
     except (BadOptionError, BadPricesError, CannotOpenError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
     if as_json:
         typer.echo(summary.model_dump_json())
     else:
-        Console().print(_table(summary))
+        Console().print(summary_table(summary))
+
+
+def _drawn(
+    setup: Setup, prices: Path, span: Span, funding: Funding, record: Journal, report: Path | None, plot: Path | None
+) -> Summary:
+    """Run with everything kept, and write what was asked for."""
+    result = run_whole(setup, joined(read_columns(prices, span)), record, funding, source=prices.name)
+    if report:
+        _draw("report", report, lambda: write_report(result, report))
+    if plot:
+        _draw("plot", plot, lambda: write_plot(result, plot))
+    return result.summary
+
+
+def _draw(option: str, path: Path, write: Callable[[], object]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise BadOptionError(f"--{option} is {path}; it can't be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -87,33 +135,3 @@ def _written_whole(path: Path | None) -> Iterator[IO[str] | None]:
         raise BadOptionError(f"--journal is {path}; it can't be written: {error.strerror or error}") from error
     finally:
         partial.unlink(missing_ok=True)
-
-
-def _table(summary: Summary) -> Table:
-    table = Table(
-        title=f"{summary.coin} {summary.ladder} at {summary.leverage}x", show_header=False, title_justify="left"
-    )
-    table.add_column(style="bold")
-    table.add_column(justify="right")
-    for name, text in _figures(summary):
-        table.add_row(name, text)
-    return table
-
-
-def _figures(summary: Summary) -> Iterator[tuple[str, str]]:
-    yield "margin", f"{summary.margin_usd:,.2f} USD"
-    yield "equity", f"{summary.equity_usd:,.2f} USD"
-    yield "profit or loss", f"{summary.pnl_usd:+,.2f} USD ({summary.return_on_margin:+.2%} of margin)"
-    yield "maximum drawdown", f"{summary.max_drawdown_usd:,.2f} USD, {summary.max_drawdown:.2%}"
-    if summary.lowest_equity_usd <= 0:
-        yield "lowest equity", f"{summary.lowest_equity_usd:,.2f} USD: liquidated before that; not modelled"
-    yield "cycles, resets", f"{summary.cycles:,}, {summary.resets:,}"
-    yield "orders", f"{summary.orders:,}"
-    yield "fees", f"{summary.fees_usd:,.2f} USD"
-    yield "slippage", f"{summary.slippage_usd:,.2f} USD"
-    for phase, ticks in summary.phase_ticks.items():
-        hours = summary.phase_ms[phase] / 3_600_000
-        yield f"in {phase}", f"{ticks / summary.rows:.1%} of prices, {hours:,.1f} h"
-    yield "now", f"{summary.phase}, unit {summary.unit}"
-    yield "prices", f"{summary.rows:,}"
-    yield "decisions", summary.decisions_sha256[:16]

@@ -22,6 +22,8 @@ COMMANDS = {
     "stop-all": "cli.stop_all",
     "exchange": "cli.exchange_commands",
     "backtest": "cli.backtest",
+    "optimise": "cli.optimise",
+    "explain": "cli.explain",
     "worker": "cli.process_commands",
     "feed": "cli.feed",
     "simulator": "cli.process_commands",

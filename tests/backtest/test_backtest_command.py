@@ -49,13 +49,16 @@ def test_one_json_object_and_a_journal_of_every_unit_change(prices: Path, tmp_pa
 def test_a_table_for_people(prices: Path) -> None:
     result = backtest(prices)
     assert result.exit_code == 0
-    for words in ("ETH v6 at 1x", "1,000.00 USD", "in RETRACEMENT", "cycles, resets", "maximum drawdown"):
+    for words in ("ETH v6 at 1x", "1,000.00 USD", "in RETRACEMENT", "cycles, resets", "maximum drawdown", "Sharpe"):
         assert words in result.stdout
 
 
 def test_losing_more_than_the_margin_is_pointed_out(csv_of: Callable[..., Path]) -> None:
-    result = backtest(csv_of([(1, 100), (2, 50), (3, 60)]), leverage="10")
-    assert result.exit_code == 0 and "not modelled" in result.stdout
+    prices = csv_of([(1, 100), (2, 50), (3, 60)])
+    result = backtest(prices, leverage="10", liquidation="none")
+    assert result.exit_code == 0 and "more than the margin was lost" in result.stdout
+    result = backtest(prices, leverage="10")
+    assert result.exit_code == 0 and "LIQUIDATED" in result.stdout and "more than" not in result.stdout
 
 
 def test_by_default_it_trades_as_the_exchange_does(prices: Path) -> None:
@@ -101,13 +104,20 @@ def test_the_example_ladder_of_the_docs_can_be_traded(prices: Path, tmp_path: Pa
         ({"leverage": "0"}, "--leverage is 0; it must be a whole number from 1 to 100"),
         ({"leverage": "1.5"}, "--leverage is 1.5; it must be a whole number"),
         ({"leverage": "101"}, "--leverage is 101; it must be a whole number from 1 to 100"),
+        ({"leverage": "26"}, "--leverage is 26; ETH allows 1 to 25"),
+        ({"liquidation": "mark"}, "--liquidation is mark; it must be exchange or none"),
+        ({"funding": "0.05"}, "--funding is 0.05; it must be a rate per hour from -0.04 to 0.04"),
+        ({"from": "yesterday"}, "--from is yesterday; it must be a UTC date"),
+        ({"from": "2025-01-02", "to": "2025-01-02"}, "--to is 2025-01-02; it must be after --from"),
+        ({"to": "-5"}, "--to is -5; it must be a UTC date"),
+        ({"path": "quick"}, "--path is quick; it must be fast or reference"),
         ({"unit_size": "0"}, "--unit-size is 0; it must be a number above 0"),
         ({"unit_size": ""}, "--unit-size is missing"),
         ({"unit_mode": "half"}, "--unit-mode is half; it must be full or grid"),
         ({"at_reset": "stop"}, "--at-reset is stop; it must be cap or relever or keep"),
         ({"fee_bps": "-1"}, "--fee-bps is -1; it must be a number from 0 to 1000"),
         ({"slippage_bps": "1001"}, "--slippage-bps is 1001; it must be a number from 0 to 1000"),
-        ({"funding": "real"}, "--funding is real; it must be none"),
+        ({"funding": "real"}, "--funding is real; it must be none, a rate per hour or a file"),
         ({"lot": "0"}, "--lot is 0; it must be exchange, none or a number above 0"),
         ({"lot": "some"}, "--lot is some; it must be exchange, none or a number above 0"),
         ({"preset": "v8"}, "--preset is v8; it must be v6, v7 or a .yaml, .yml or .json file"),
@@ -166,3 +176,38 @@ def test_a_bad_price_leaves_no_journal_behind(csv_of: Callable[..., Path], tmp_p
     assert "prices.csv row 2: price is NaN; it must be a number above 0" in result.stderr
     assert result.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["prices.csv"]
+
+
+def test_both_paths_print_the_same(prices: Path) -> None:
+    fast, slow = (backtest(prices, "--json", path=path, preset="v7").stdout for path in ("fast", "reference"))
+    assert json.loads(fast)["journal_lines"] > 0 and fast == slow
+
+
+def test_a_span_begins_with_its_own_entry(prices: Path) -> None:
+    summary = json.loads(backtest(prices, "--json", **{"from": "1970-01-01T00:02", "to": "360000"}).stdout)
+    assert (summary["rows"], summary["first_ts"], summary["last_ts"]) == (4, 120_000, 300_000)
+    whole = json.loads(backtest(prices, "--json").stdout)
+    assert (whole["rows"], whole["first_ts"]) == (8, 0)
+    result = backtest(prices, **{"from": "2030-01-01"})
+    assert result.exit_code == 2 and "has no rows from 2030-01-01 00:00:00" in result.stderr
+
+
+def test_candles_with_funding_from_a_file(tmp_path: Path) -> None:
+    candles, rates = tmp_path / "candles.csv", tmp_path / "rates.csv"
+    candles.write_text("ts,open,high,low,close\n1,3450,3460,3440,3450\n3600001,3450,3451,3449,3450\n")
+    rates.write_text("ts,rate\n3600000,0.001\n")
+    paid = json.loads(backtest(candles, "--json", funding=str(rates)).stdout)
+    free = json.loads(backtest(candles, "--json").stdout)
+    assert (paid["rows"], paid["prices"], free["funding_usd"]) == (2, 8, "0")
+    # The last price before the hour was 3450.
+    assert float(paid["hold"]["equity_usd"]) == pytest.approx(float(free["hold"]["equity_usd"]) - 0.2898 * 3450 / 1000)
+
+
+def test_a_spread_is_paid_by_every_order(prices: Path) -> None:
+    wide, none = (json.loads(backtest(prices, "--json", half_spread=usd).stdout) for usd in ("0.5", "0"))
+    assert float(wide["slippage_usd"]) > float(none["slippage_usd"]) + 0.1
+
+
+def test_a_report_of_a_folder_that_is_not_there_is_one_line(prices: Path) -> None:
+    result = backtest(prices, "--report", "no/such/folder/r.html")
+    assert result.exit_code == 2 and "--report is no/such/folder/r.html; it can't be written" in result.stderr

@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backtest.columns import stretch_of
+from backtest.equity import EquityCurve
 from backtest.journal import Journal, as_text
 from backtest.prices import PriceBatch
-from backtest.run import CannotOpenError, Fills, Setup, advance, run
-from backtest.summary import EquityCurve, Summary
+from backtest.run import run_fast, run_reference
+from backtest.setup import CannotOpenError, Setup
+from backtest.summary import Summary
+from backtest.trading import Fills, advance
 from strategy.ladder import V6, V7, AtReset, Ladder
 from strategy.ledger import Ledger
 from strategy.units import UnitMode
@@ -32,10 +36,12 @@ def batches(prices: Sequence[Decimal | int | str], size: int = 10_000) -> list[P
 
 
 def traded(prices: Sequence[Decimal | int | str], size: int = 10_000, **changes: Any) -> tuple[list[Any], Summary]:
-    """The journal's lines and the summary of a trade of 100 USD at 10x with units of 1."""
-    file = io.StringIO()
+    """The journal's lines and the summary of a trade of 100 USD at 10x with units of 1, the same by both paths."""
+    file, fast = io.StringIO(), io.StringIO()
     setup = Setup.model_validate({"coin": "ETH", "margin_usd": 100, "leverage": 10, "unit_size": 1} | changes)
-    summary = run(setup, batches(prices, size), Journal(file))
+    summary = run_reference(setup, batches(prices, size), Journal(file))
+    assert run_fast(setup, map(stretch_of, batches(prices, size)), Journal(fast)) == summary
+    assert file.getvalue() == fast.getvalue()
     assert summary.decisions_sha256 == hashlib.sha256(file.getvalue().encode()).hexdigest()
     lines = [json.loads(line) for line in file.getvalue().splitlines()]
     assert summary.journal_lines == len(lines)
@@ -147,9 +153,10 @@ def test_the_memoryless_grid_stays_in_its_unit_on_the_line_it_starts_at() -> Non
         ({"margin_usd": "0.9", "min_notional_usd": 10}, "worth 9.00 USD"),
         ({"margin_usd": "0.9", "min_notional_usd": 10}, "at least 1 USD"),
         ({"margin_usd": 9, "leverage": 1, "lot": 1}, "at least 100 USD"),
+        ({"unit_size": "0.00001"}, "use at least 0.0001 USD"),
     ],
 )
-def test_an_opening_order_too_small_is_refused_with_its_figures(changes: dict[str, Any], says: str) -> None:
+def test_a_trade_that_can_not_be_is_refused_with_its_figures(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(CannotOpenError) as refusal:
         traded([100, 101], **changes)
     assert says in str(refusal.value) and "\n" not in str(refusal.value)
@@ -281,4 +288,4 @@ def test_the_same_run_has_the_same_hash_and_another_ladder_another() -> None:
 def test_a_journal_without_a_file_has_the_same_hash() -> None:
     prices = batches([100, 97, 99, 95])
     setup = Setup(coin="ETH", margin_usd=Decimal(100), unit_size=Decimal(1))
-    assert run(setup, prices, Journal()) == run(setup, prices, Journal(io.StringIO()))
+    assert run_reference(setup, prices, Journal()) == run_reference(setup, prices, Journal(io.StringIO()))

@@ -1,0 +1,252 @@
+"""`hypertrader optimise`: which parameters would have done best, and whether that means anything."""
+
+import functools
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from backtest.columns import read_columns
+from backtest.journal import as_text
+from backtest.many import figures
+from backtest.optimise import GRID_MAX, Search
+from backtest.optimise_files import write_csv, write_heat_map
+from backtest.optimise_rank import Metric, Trial, lonely_peak, ranked
+from backtest.optimise_space import Params, Space, read_space
+from backtest.optimise_table import ranking_table, walk_table, walk_words
+from backtest.optimise_walk import Fold, stretches, walk
+from backtest.optimise_workers import Workers
+from backtest.options import BadOptionError, read_choice, read_costs_of_holding, read_setup, read_span
+from backtest.plot import check_format
+from backtest.prices import BadPricesError, Span, Stretch, joined
+from backtest.setup import Setup
+
+STOPPED = 130
+"""The exit code after Ctrl-C, as a shell has it."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the `hypertrader` app."""
+    app.command("optimise")(optimise)
+
+
+def optimise(
+    prices: Annotated[
+        Path,
+        typer.Argument(help="CSV (also .gz, .zst) or Parquet: ts (ms UTC) and price, or ts,open,high,low,close."),
+    ],
+    coin: Annotated[str, typer.Option(help="The exchange's name of the coin; required.", show_default=False)] = "",
+    margin: Annotated[str, typer.Option(help="Given to the trade, USD; required.", show_default=False)] = "",
+    unit_size: Annotated[
+        str, typer.Option(help="USD to a unit: 5,10,20 or 1:50:1 (from, to, step); required.", show_default=False)
+    ] = "",
+    preset: Annotated[str, typer.Option(help="v6, v7 or files with ladders, with commas between.")] = "v6,v7",
+    leverage: Annotated[str, typer.Option(help="Whole numbers: 3,5,10 or 1:10:1.")] = "1",
+    at_reset: Annotated[str, typer.Option(help="cap, relever, keep, with commas between.")] = "cap",
+    unit_mode: Annotated[str, typer.Option(help="full or grid.")] = "full",
+    metric: Annotated[str, typer.Option(help=f"What is best: {', '.join(Metric)}.")] = "calmar",
+    walk_forward: Annotated[
+        int, typer.Option(help="Choose on each of so many stretches of time, try on the next.", show_default=False)
+    ] = 0,
+    trials: Annotated[
+        int, typer.Option(help="Sample so many configurations; 0 tries every one.", show_default=False)
+    ] = 0,
+    jobs: Annotated[int, typer.Option(help="Processes; 0 is one for each core.", show_default=False)] = 0,
+    top: Annotated[int, typer.Option(help="Rows of the table.")] = 10,
+    csv: Annotated[Path | None, typer.Option(help="Write every configuration's figures to this file.")] = None,
+    heat_map: Annotated[Path | None, typer.Option(help="Draw them to this PNG, SVG or PDF.")] = None,
+    fee_bps: Annotated[str, typer.Option(help="Of an order's notional.")] = "4.5",
+    slippage_bps: Annotated[str, typer.Option(help="Beyond the tick's price, for every order.")] = "1",
+    funding: Annotated[str, typer.Option(help="none, a rate per hour, or a file with columns ts and rate.")] = "none",
+    lot: Annotated[str, typer.Option(help="exchange, none (exact), or a size step in coin.")] = "exchange",
+    liquidation: Annotated[str, typer.Option(help="exchange (at its maintenance margin), or none.")] = "exchange",
+    since: Annotated[str, typer.Option("--from", help="First time: 2025-06-01, 2025-06-01T12:00 or ms, UTC.")] = "",
+    until: Annotated[str, typer.Option("--to", help="The time before which it ends.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Run many configurations over the same prices and rank them. Ctrl-C ranks what is done by then."""
+    try:
+        space = read_space(unit_size=unit_size, preset=preset, leverage=leverage, at_reset=at_reset)
+        chosen = read_choice("metric", metric, Metric)
+        folds, samples = _count("walk-forward", walk_forward), _count("trials", trials) or None
+        if samples is None and len(space) > GRID_MAX:
+            raise BadOptionError(
+                f"--trials is missing; of {len(space):,} configurations not all can be tried, only up to {GRID_MAX:,}"
+            )
+        check_format("heat-map", heat_map)
+        costs = read_costs_of_holding(funding)
+
+        def setup_of(params: Params) -> Setup:
+            return read_setup(
+                coin=coin,
+                margin=margin,
+                leverage=str(params.leverage),
+                unit_size=as_text(params.unit_size),
+                preset=params.preset,
+                unit_mode=unit_mode,
+                at_reset=params.at_reset,
+                fee_bps=fee_bps,
+                slippage_bps=slippage_bps,
+                lot=lot,
+                liquidation=liquidation,
+            )
+
+        _refuse_early(space, setup_of)
+        recording = joined(read_columns(prices, read_span(since, until)))
+        spans = _stretches(recording, folds)
+        run = functools.partial(figures, funding=costs)
+        with Workers(run, recording, _count("jobs", jobs) or os.cpu_count() or 1) as workers:
+            found = _search(Search(space, setup_of, workers, chosen, samples), recording, spans)
+        if found.trials:
+            _write(found.trials, space, chosen, csv, heat_map)
+    except (BadOptionError, BadPricesError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from error
+    if as_json:
+        typer.echo(json.dumps(_as_json(found, space, chosen), allow_nan=False))
+    else:
+        _show(found, space, chosen, top)
+    if found.stopped:
+        raise typer.Exit(STOPPED)
+
+
+@dataclass
+class _Found:
+    """What is done so far, over all the prices and walking forward."""
+
+    trials: list[Trial] = field(default_factory=list)
+    folds: list[Fold] = field(default_factory=list)
+    stopped: bool = False
+
+
+def _count(option: str, number: int) -> int:
+    if not 0 <= number <= 1_000_000:
+        raise BadOptionError(f"--{option} is {number}; it must be a whole number from 0 to 1,000,000")
+    return number
+
+
+def _refuse_early(space: Space, setup_of: Callable[[Params], Setup]) -> None:
+    """Every value once, before the prices are read: a wrong one is not to be found after a minute's work."""
+    first = next(iter(space))
+    for preset in space.presets:
+        setup_of(Params(first.unit_size, preset, first.leverage, first.at_reset))
+    for leverage in space.leverages:
+        setup_of(Params(first.unit_size, first.preset, leverage, first.at_reset))
+    for at_reset in space.at_resets:
+        setup_of(Params(first.unit_size, first.preset, first.leverage, at_reset))
+
+
+def _stretches(recording: Stretch, folds: int) -> list[Span]:
+    if not folds:
+        return []
+    spans = stretches(int(recording.times_ms[0]), int(recording.times_ms[-1]), folds)
+    for span in spans:
+        if not len(recording.between(span).times_ms):
+            raise BadOptionError(f"--walk-forward is {folds}; of its stretches {span} has no prices: use fewer")
+    return spans
+
+
+def _search(search: Search, recording: Stretch, spans: list[Span]) -> _Found:
+    """Over all the prices, then walking forward; Ctrl-C ends it with what there is."""
+    found = _Found()
+    folds = max(0, len(spans) - 1)
+    everything = Span(int(recording.times_ms[0]), int(recording.times_ms[-1]) + 1)
+    try:
+        with _progress(search.runs * (1 + folds) + folds) as done_one:
+            for trial in search.over(everything):
+                found.trials.append(trial)
+                done_one()
+            for one in walk(search, spans):
+                if isinstance(one, Fold):
+                    found.folds.append(one)
+                else:
+                    done_one()
+    except KeyboardInterrupt:
+        found.stopped = True
+    return found
+
+
+@contextmanager
+def _progress(runs: int) -> Iterator[Callable[[], None]]:
+    """A bar on stderr, gone when it is full; on what is no terminal, nothing."""
+    columns = (
+        TextColumn("configurations"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not _is_terminal()) as progress:
+        bar = progress.add_task("", total=runs)
+        yield lambda: progress.advance(bar)
+
+
+def _is_terminal() -> bool:
+    return Console(stderr=True).is_terminal
+
+
+def _write(trials: list[Trial], space: Space, metric: Metric, csv: Path | None, heat_map: Path | None) -> None:
+    if csv:
+        _written("csv", csv, lambda: write_csv(trials, metric, csv))
+    if heat_map:
+        _written("heat-map", heat_map, lambda: write_heat_map(trials, space, metric, heat_map))
+
+
+def _written(option: str, path: Path, write: Callable[[], None]) -> None:
+    try:
+        write()
+    except OSError as error:
+        raise BadOptionError(f"--{option} is {path}; it can't be written: {error.strerror or error}") from error
+
+
+def _show(found: _Found, space: Space, metric: Metric, top: int) -> None:
+    console = Console()
+    if found.stopped:
+        typer.echo(f"stopped: {len(found.trials):,} configurations of {len(space):,} are done", err=True)
+    if not found.trials:
+        return
+    console.print(ranking_table(found.trials, metric, top))
+    if warning := lonely_peak(ranked(found.trials, metric)[0], found.trials, space, metric):
+        console.print(Text.assemble(("warning: ", "bold yellow"), warning))
+    if found.folds:
+        console.print(walk_table(found.folds, metric))
+        console.print(Text(walk_words(found.folds, metric)))
+
+
+def _as_json(found: _Found, space: Space, metric: Metric) -> dict[str, Any]:
+    best_first = ranked(found.trials, metric)
+    return {
+        "metric": str(metric),
+        "configurations": len(space),
+        "stopped": found.stopped,
+        "lonely_peak": lonely_peak(best_first[0], found.trials, space, metric) if best_first else None,
+        "trials": [_trial_json(trial, metric) for trial in best_first],
+        "walk_forward": [
+            {
+                "chosen_on": asdict(fold.chosen_on),
+                "tried_on": asdict(fold.tried_on),
+                "held": fold.held,
+                "before": _trial_json(fold.before, metric),
+                "after": _trial_json(fold.after, metric),
+            }
+            for fold in found.folds
+        ],
+    }
+
+
+def _trial_json(trial: Trial, metric: Metric) -> dict[str, Any]:
+    params, figures = trial.params, trial.figures
+    return {
+        "unit_size": as_text(params.unit_size),
+        "preset": params.preset,
+        "leverage": params.leverage,
+        "at_reset": params.at_reset,
+        "metric": metric.of(figures) if figures else None,
+        "refused": trial.refused or None,
+        **(asdict(figures) if figures else {}),
+    }
