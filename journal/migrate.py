@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from alembic import command
 from alembic.config import Config
@@ -11,6 +12,8 @@ from sqlalchemy.exc import OperationalError
 from journal.engine import LOCK_TIMEOUT_S, create_engine, parse_url, sorted_failures
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_one_at_a_time: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+"""Alembic keeps what it works on in globals."""
 # Any number that no one else on the same PostgreSQL locks: the letters "journal" as bytes.
 _ADVISORY_LOCK = int.from_bytes(b"journal")
 
@@ -31,7 +34,8 @@ async def upgrade(url: str) -> None:
             async with engine.begin() as connection:
                 if connection.dialect.name == "postgresql":
                     await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-                await connection.run_sync(_upgrade)
+                async with _one_at_a_time.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+                    await connection.run_sync(_upgrade)
         finally:
             await engine.dispose()
 

@@ -120,6 +120,16 @@ async def test_processes_that_start_at_once_migrate_once(url: str) -> None:
     await journal.close()
 
 
+async def test_journals_of_one_process_open_at_once(tmp_path: Path) -> None:
+    urls = [f"sqlite:///{tmp_path / f'journal-{number}.db'}" for number in range(20)]
+    await asyncio.gather(*(upgrade(url) for url in urls))
+    for url in urls:
+        journal = Journal(url)
+        await journal.open()
+        assert await journal.trades() == []
+        await journal.close()
+
+
 async def test_tables_are_what_the_schema_says(url: str) -> None:
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
