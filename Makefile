@@ -75,7 +75,7 @@ $(VENV)/.run: requirements.lock | $(BIN)/python
 # Some of them may not exist for this Python: what is missing says so in the output.
 $(VENV)/.bench: pyproject.toml | $(VENV)/.dev
 	@echo "installing the other backtesters into $(VENV)"
-	-@$(UV) pip install --quiet --python $(BIN)/python --group bench
+	-@$(UV) pip install --quiet --link-mode copy --python $(BIN)/python --group bench
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock | $(BIN)/python
