@@ -80,6 +80,8 @@ def backtest(
             read_costs_of_holding(funding),
         )
         check_format("plot", plot)
+        if chosen is PricePath.REFERENCE and (report or plot):
+            raise BadOptionError("--path is reference; with --report or --plot it must be fast: both decide the same")
         with _written_whole(journal) as file:
             record = Journal(file)
             if report or plot:

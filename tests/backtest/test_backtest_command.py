@@ -111,6 +111,10 @@ def test_the_example_ladder_of_the_docs_can_be_traded(prices: Path, tmp_path: Pa
         ({"from": "2025-01-02", "to": "2025-01-02"}, "--to is 2025-01-02; it must be after --from"),
         ({"to": "-5"}, "--to is -5; it must be a UTC date"),
         ({"path": "quick"}, "--path is quick; it must be fast or reference"),
+        (
+            {"path": "reference", "plot": "x.png"},
+            "--path is reference; with --report or --plot it must be fast: both decide the same",
+        ),
         ({"unit_size": "0"}, "--unit-size is 0; it must be a number above 0"),
         ({"unit_size": ""}, "--unit-size is missing"),
         ({"unit_mode": "half"}, "--unit-mode is half; it must be full or grid"),
