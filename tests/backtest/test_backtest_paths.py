@@ -24,7 +24,8 @@ from strategy.ladder import PRESETS
 from tests.backtest.drawing import fundings, recordings, setups, stretches
 from tests.strategy.trading import PATIENT
 
-RECORDED = Path(__file__).parents[3] / "shared" / "data"
+RECORDED = Path(os.environ.get("HYPERTRADER_RECORDED", "no recorded prices"))
+"""A folder of real candles, ticks and funding, if there is one."""
 OWN_FILE = os.environ.get("HYPERTRADER_BACKTEST_FILE")
 """Any file of prices, to hold both paths to each other on."""
 
@@ -103,7 +104,7 @@ def as_the_exchange(coin: str, leverage: int, unit_size: str, preset: str) -> Se
     )
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="needs recorded prices beside the project")
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="HYPERTRADER_RECORDED names a folder of recorded prices")
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(
     ("coin", "leverage", "unit_size", "file", "span"),

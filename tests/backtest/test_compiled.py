@@ -1,5 +1,6 @@
 """The compiled ladder against the strategy itself: where both go, what they hold, what they came to."""
 
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from strategy.ladder import PRESETS
 from tests.backtest.drawing import fundings, recordings, setups, stretches
 from tests.strategy.trading import PATIENT
 
-RECORDED = Path(__file__).parents[3] / "shared" / "data"
+RECORDED = Path(os.environ.get("HYPERTRADER_RECORDED", "no recorded prices"))
+"""A folder of real candles, ticks and funding, if there is one."""
 CLOSE = 1e-9
 
 
@@ -76,7 +78,7 @@ CASES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="needs recorded prices beside the project")
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="HYPERTRADER_RECORDED names a folder of recorded prices")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['preset']}-{case['leverage']}x")
 def test_on_recorded_candles_with_recorded_funding_too(case: dict[str, Any]) -> None:
     span = Span(to_ms=1_749_000_000_000)

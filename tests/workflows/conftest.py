@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -30,7 +30,11 @@ from exchange.network import load_key
 from journal.store import Journal
 from settings import Settings
 from simulator.server import Simulator, SimulatorConfig
-from strategy.values import Tick
+from strategy.fold import booked, decide, reset
+from strategy.ladder import V6
+from strategy.state import Terms, TradeState
+from strategy.state import opened as at_open
+from strategy.values import Execution, Tick
 from worker import orders_worker, register_search_attributes, trades_worker
 from workflows.contracts import Mode, TradeInput, TradeRecord, TradeStatus
 
@@ -194,3 +198,21 @@ async def _end_all(client: Client) -> None:
 async def rig(temporal: Client, tmp_path: Path) -> AsyncIterator[Rig]:
     async with rig_of(temporal, tmp_path) as ready:
         yield ready
+
+
+def folded(opened: TradeStatus, lines: Sequence[int]) -> TradeState:
+    """Units and phases of a trade that was told these lines: they do not depend on fills."""
+    assert opened.anchor_price is not None and opened.ledger is not None
+    execution = Execution(size=opened.ledger.long, average_price=opened.anchor_price)
+    terms = Terms(coin="ETH", leverage=opened.leverage or 1, ladder=V6)
+    state = at_open(terms, opened.unit_size, opened.margin_usd, execution)
+    ticks = tuple(Tick(price=opened.anchor_price + 2 * line, time_ms=0) for line in lines)
+    while ticks:
+        decision = decide(state, ticks)
+        state = booked(decision.state, Execution(size=decision.order_qty, average_price=decision.price))
+        if state.reset_due:
+            state = reset(state, decision.price).state
+        if state.resizing:
+            state = booked(state, Execution(size=state.net_due, average_price=decision.price))
+        ticks = decision.rest
+    return state

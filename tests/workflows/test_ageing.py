@@ -14,12 +14,7 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from strategy.fold import booked, decide, reset
-from strategy.ladder import V6
-from strategy.state import Terms, TradeState
-from strategy.state import opened as at_open
-from strategy.values import Execution, Tick
-from tests.workflows.conftest import SERVER_FLAGS, Rig, rig_of
+from tests.workflows.conftest import SERVER_FLAGS, Rig, folded, rig_of
 from worker import register_search_attributes
 from workflows.contracts import TradeRecord, TradeStatus
 
@@ -63,24 +58,6 @@ async def run_id(rig: Rig) -> str:
     return (await rig.client.get_workflow_handle(rig.trade.id).describe()).run_id
 
 
-def folded(opened: TradeStatus, lines: Sequence[int]) -> TradeState:
-    """Units and phases of a trade that was told these lines: they do not depend on fills."""
-    assert opened.anchor_price is not None and opened.ledger is not None
-    execution = Execution(size=opened.ledger.long, average_price=opened.anchor_price)
-    terms = Terms(coin="ETH", leverage=opened.leverage or 1, ladder=V6)
-    state = at_open(terms, opened.unit_size, opened.margin_usd, execution)
-    ticks = tuple(Tick(price=opened.anchor_price + 2 * line, time_ms=0) for line in lines)
-    while ticks:
-        decision = decide(state, ticks)
-        state = booked(decision.state, Execution(size=decision.order_qty, average_price=decision.price))
-        if state.reset_due:
-            state = reset(state, decision.price).state
-        if state.resizing:
-            state = booked(state, Execution(size=state.net_due, average_price=decision.price))
-        ticks = decision.rest
-    return state
-
-
 def walk(steps: Sequence[int]) -> list[int]:
     """The lines of a path that stays near the anchor, and ends two units from where it was before."""
     lines = [0]
@@ -90,6 +67,7 @@ def walk(steps: Sequence[int]) -> list[int]:
     return lines[1:]
 
 
+@pytest.mark.timeout(400)
 @settings(max_examples=3, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     steps=st.lists(st.integers(-3, 3).filter(bool), min_size=60, max_size=90),
@@ -181,6 +159,7 @@ async def renewed(rig: Rig) -> TradeRecord:
     return (await carried(rig)).model_copy(update={"inbox": [], "outbox": []})
 
 
+@pytest.mark.timeout(400)
 async def test_the_state_does_not_grow_with_age(ageing: Rig) -> None:
     opened = await ageing.open()
     young, old = [len((await aged(ageing, opened, signals)).model_dump_json()) for signals in (1, 5)]

@@ -3,13 +3,7 @@
 import pytest
 from temporalio.client import WorkflowContinuedAsNewError
 
-from strategy.fold import booked, decide, reset
-from strategy.ladder import V6
-from strategy.state import Terms, TradeState
-from strategy.state import opened as at_open
-from strategy.values import Execution, Tick
-from tests.workflows.conftest import Rig
-from workflows.contracts import TradeStatus
+from tests.workflows.conftest import Rig, folded
 
 PATH = [1, 0, 1, 2, 1, 0, -1, 0, 1, 2, 3, 2, 3, 4]
 
@@ -26,23 +20,6 @@ async def _run_after_opening(rig: Rig) -> str:
     return await _run_id(rig)
 
 
-def _units_of(opened: TradeStatus, path: list[int]) -> TradeState:
-    """What the strategy alone makes of the path: units and phases don't depend on fills."""
-    assert opened.anchor_price is not None and opened.ledger is not None
-    execution = Execution(size=opened.ledger.long, average_price=opened.anchor_price)
-    state = at_open(Terms(coin="ETH", leverage=25, ladder=V6), opened.unit_size, opened.margin_usd, execution)
-    ticks = tuple(Tick(price=opened.anchor_price + 2 * unit, time_ms=0) for unit in path)
-    while ticks:
-        decision = decide(state, ticks)
-        state = booked(decision.state, Execution(size=decision.order_qty, average_price=decision.price))
-        if state.reset_due:
-            state = reset(state, decision.price).state
-        if state.resizing:
-            state = booked(state, Execution(size=state.net_due, average_price=decision.price))
-        ticks = decision.rest
-    return state
-
-
 async def test_renewal_keeps_the_state_and_every_signal(rig: Rig) -> None:
     opened = await rig.open()
     anchor = opened.anchor_price
@@ -56,7 +33,7 @@ async def test_renewal_keeps_the_state_and_every_signal(rig: Rig) -> None:
             await rig.tell(anchor + 2 * unit)
         told += PATH
     last = anchor + 2 * told[-1]
-    expected = _units_of(opened, told)
+    expected = folded(opened, told)
     status = await rig.until(
         lambda now: now.price == last and not now.order_in_flight and now.cycle == expected.cycle, within_s=60
     )

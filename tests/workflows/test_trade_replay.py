@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+import pytest
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
@@ -34,6 +35,7 @@ async def test_every_run_of_a_trade_replays_to_the_same_commands(rig: Rig) -> No
     assert events > 150
 
 
+@pytest.mark.timeout(400)
 async def test_a_trade_that_is_watched_and_told_things_all_the_time_replays(rig: Rig) -> None:
     """Queries and signals come between any two steps of an order; what a replay sees must not depend on that."""
     opened = await rig.open()
