@@ -13,6 +13,11 @@ from workflows.contracts import Adopt, Rehedge, Release, Stop, TradeStatus, work
 REPORT_KINDS = ["away", "difference", "liquidation", "alert", "closed"]
 
 
+def register(app: typer.Typer) -> None:
+    """The whole group, with what `cli.trade_commands` has in it."""
+    app.add_typer(group, name="trade")
+
+
 @group.command()
 def adopt(coin: Coin, reason: Reason = "") -> None:
     """In attention: begin a new cycle with what the exchange holds."""

@@ -18,7 +18,7 @@ from cli.errors import BadOption, CommandFailed
 COMMANDS = {
     "up": "cli.up",
     "demo": "cli.demo",
-    "trade": "cli.trade_commands",
+    "trade": "cli.answer_commands",
     "stop-all": "cli.stop_all",
     "exchange": "cli.exchange_commands",
     "backtest": "cli.backtest",

@@ -1,6 +1,5 @@
 """`hypertrader trade`: start a trade, look at it, tell it what to do, read what happened."""
 
-import importlib
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -29,12 +28,6 @@ T = TypeVar("T")
 Reason = Annotated[str, typer.Option(help="Kept in the journal.")]
 
 group = typer.Typer(help="Trades: one per coin.", no_args_is_help=True)
-
-
-def register(app: typer.Typer) -> None:
-    # Adds its commands to the group.
-    importlib.import_module("cli.answer_commands")
-    app.add_typer(group, name="trade")
 
 
 @group.command()
