@@ -130,12 +130,14 @@ class HyperliquidGateway:
         if await self._leverage_setting(coin) == wanted:
             return
         action = leverage_action(int(row["baseId"]), leverage, cross=cross)
+        vault = await self._vault_address()
         try:
-            check_performed(await self._transport.act(action, nonce, vault=await self._vault_address()))
+            check_performed(await self._transport.act(action, nonce, vault=vault))
         except NonceUsed:
-            # Sent before and not answered: what is set now says whether it was performed.
+            # Sent before and not answered: what is set now says whether it was performed. If not, the nonce went to
+            # something else, and setting it twice does no harm.
             if await self._leverage_setting(coin) != wanted:
-                raise
+                check_performed(await self._transport.act(action, self.draw_nonce(), vault=vault))
 
     async def check_account_mode(self) -> None:
         """Raises Rejected for an account that the key can't trade for, or whose balances mean something else."""
