@@ -1,7 +1,9 @@
 """A stranger's hand: what somebody else with the key does to a trade's position, as `sweep.story.Deed` names it."""
 
+import asyncio
 from decimal import Decimal
 
+from exchange.errors import RejectReason
 from exchange.gateway import HyperliquidGateway
 from exchange.port import OrderOutcome
 from simulator.markets import BY_COIN
@@ -9,6 +11,7 @@ from sweep.judged import Touch
 from sweep.rig import Rig
 from sweep.story import Deed
 
+TRIES_MAX = 30
 FEW_USD = Decimal(100)
 """Opened where nothing is held."""
 
@@ -27,9 +30,9 @@ async def touch(rig: Rig, coin: str, deed: Deed) -> Touch:
                 await gateway.set_leverage(coin, await gateway.leverage(coin) - 1, nonce=gateway.draw_nonce())
                 return Touch(frozenset(), from_ms)
             case Deed.HALF_CLOSED if held:
-                outcome = await gateway.place_market_order(coin, "sell" if held > 0 else "buy", abs(held) / 2)
+                outcome = await _ordered(gateway, coin, "sell" if held > 0 else "buy", abs(held) / 2)
             case Deed.HALF_CLOSED | Deed.BIT_OPENED:
-                outcome = await gateway.place_market_order(coin, "buy", abs(held) / 10 or await _few(gateway, coin))
+                outcome = await _ordered(gateway, coin, "buy", abs(held) / 10 or await _few(gateway, coin))
             case Deed.LIQUIDATED:
                 raise ValueError("a liquidation is the exchange's doing: see `liquidated`")
     return _of(outcome)
@@ -48,6 +51,16 @@ async def liquidated(rig: Rig, coin: str, price: Decimal) -> Touch:
         raise NotDone(f"{left} {coin} is left of {held}: the exchange did not liquidate")
     await rig.exchange.fund(rig.account, taken_usd)
     return Touch(frozenset(), from_ms)
+
+
+async def _ordered(gateway: HyperliquidGateway, coin: str, side: str, size: Decimal) -> OrderOutcome:
+    """A worker that was started again draws nonces a moment ahead of the clock: then ours are too low for a while."""
+    for _ in range(TRIES_MAX):
+        outcome = await gateway.place_market_order(coin, side, size)
+        if outcome.reason is not RejectReason.NONCE:
+            break
+        await asyncio.sleep(1)
+    return outcome
 
 
 async def _few(gateway: HyperliquidGateway, coin: str) -> Decimal:

@@ -86,9 +86,11 @@ class Limits:
 
     `same_orders` is off where the exchange itself split an order, which takes more orders and more decisions to the
     same end; `expiry_settles` is on where the exchange lies about a nonce, so that only the order's expiry says that it
-    will never execute.
+    will never execute; `touched_share` is what a position may differ by, as a share of it, once a hand has cost the
+    trade money and the run it is compared with knew no hand.
     """
 
     recovered_s_max: float = 30.0
     same_orders: bool = True
     expiry_settles: bool = False
+    touched_share: Decimal = ZERO

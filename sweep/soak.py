@@ -42,7 +42,7 @@ COINS = (
 CYCLES_PER_LIFE = 4
 ROUND_CYCLES = CYCLES_PER_LIFE * len(COINS)
 ROUND_STEPS = len(COINS) * (2 + CYCLES_PER_LIFE * len(PATH))
-LIMITS = Limits(recovered_s_max=90.0, same_orders=False, expiry_settles=True)
+LIMITS = Limits(recovered_s_max=90.0, same_orders=False, expiry_settles=True, touched_share=Decimal("0.01"))
 """Several faults overlap, and one after the other may hold up the same order."""
 STUCK_AFTER_S = 180.0
 

@@ -322,6 +322,17 @@ def test_an_order_of_ours_against_a_hand_is_seen(at_ms: int, *, seen: bool) -> N
     assert rules == ({"against a hand"} if seen else set())
 
 
+@pytest.mark.parametrize(("off", "seen"), [("0.009", False), ("0.011", True)])
+def test_a_position_may_differ_by_what_a_hand_has_cost_and_no_more(off: str, *, seen: bool) -> None:
+    evidence = touched_run()
+    steps = tuple(replace(step, net_size=step.net_size * (1 + Decimal(off))) for step in evidence.steps)
+    limits = Limits(touched_share=Decimal("0.01"))
+    found = check(replace(evidence, steps=steps), baseline_of(evidence), limits)
+    assert ("position" in {violation.rule for violation in found}) is seen
+    untouched = replace(evidence, steps=steps, touches=())
+    assert "position" in {violation.rule for violation in check(untouched, baseline_of(evidence), limits)}
+
+
 def test_an_order_under_a_hand_that_is_never_answered_is_seen() -> None:
     evidence = touched_run()
     unanswered = replace(evidence, touches=(Touch(frozenset({3}), from_ms=1400),))
