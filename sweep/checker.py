@@ -161,8 +161,9 @@ def _refused_whole(request: Json) -> bool:
 
 def _as_without_faults(evidence: Evidence, orders: _Orders, baseline: Baseline, limits: Limits) -> Iterator[Violation]:
     share = limits.touched_share if evidence.touches else ZERO
+    slack = share * max((abs(step.net_size) for step in baseline.steps), default=ZERO)
     for step, expected in zip(evidence.steps, baseline.steps, strict=False):
-        if step.name != expected.name or abs(step.net_size - expected.net_size) > share * abs(expected.net_size):
+        if step.name != expected.name or abs(step.net_size - expected.net_size) > slack:
             yield Violation(
                 "position",
                 f"after {expected.name} the position is {step.net_size}; without faults it is {expected.net_size}",

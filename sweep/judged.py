@@ -86,8 +86,8 @@ class Limits:
 
     `same_orders` is off where the exchange itself split an order, which takes more orders and more decisions to the
     same end; `expiry_settles` is on where the exchange lies about a nonce, so that only the order's expiry says that it
-    will never execute; `touched_share` is what a position may differ by, as a share of it, once a hand has cost the
-    trade money and the run it is compared with knew no hand.
+    will never execute; `touched_share` is what a position may differ by, as a share of the largest one, once a hand has
+    cost the trade money and the run it is compared with knew no hand.
     """
 
     recovered_s_max: float = 30.0
