@@ -32,7 +32,7 @@ async def touch(rig: Rig, coin: str, deed: Deed) -> Touch:
             case Deed.HALF_CLOSED if held:
                 outcome = await _ordered(gateway, coin, "sell" if held > 0 else "buy", abs(held) / 2)
             case Deed.HALF_CLOSED | Deed.BIT_OPENED:
-                outcome = await _ordered(gateway, coin, "buy", abs(held) / 10 or await _few(gateway, coin))
+                outcome = await _ordered(gateway, coin, "buy", max(abs(held) / 10, await _few(gateway, coin)))
             case Deed.LIQUIDATED:
                 raise ValueError("a liquidation is the exchange's doing: see `liquidated`")
     return _of(outcome)
