@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ from strategy.state import opened as at_open
 from strategy.values import Execution, Tick
 from worker import orders_worker, register_search_attributes, trades_worker
 from workflows.contracts import Mode, TradeInput, TradeRecord, TradeStatus
+
+ANSWER_TIMEOUT = timedelta(seconds=5)
+ANSWER_WITHIN = timedelta(seconds=60)
 
 SERVER_FLAGS = (
     "history.transferProcessorMaxPollRPS=2000",
@@ -101,16 +105,19 @@ class Rig:
         return await self.until(lambda status: status.mode is not Mode.OPENING)
 
     async def status(self) -> TradeStatus:
-        while True:
-            try:
-                status: TradeStatus = await self.trade.query("status", result_type=TradeStatus)
-            except RPCError as error:
-                # The server takes so many questions at once, and no more.
-                if error.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
-                    raise
-                await asyncio.sleep(0.02)
-            else:
-                return status
+        async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
+            while True:
+                try:
+                    status: TradeStatus = await self.trade.query(
+                        "status", result_type=TradeStatus, rpc_timeout=ANSWER_TIMEOUT
+                    )
+                except RPCError as error:
+                    # The server takes so many questions at once, and loses one in many thousands when a run is renewed.
+                    if error.status not in (RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.CANCELLED):
+                        raise
+                    await asyncio.sleep(0.02)
+                else:
+                    return status
 
     async def until(self, holds: Callable[[TradeStatus], bool], within_s: float = 20) -> TradeStatus:
         """The first status for which `holds`; a trade that fails meanwhile raises its failure."""
