@@ -109,10 +109,12 @@ class Saboteur:
                 with contextlib.suppress(ProcessLookupError):
                     await self._make(trouble.kind, trouble.what)
         if self._hands and name != OPENING:
+            # Five trades come here, and meanwhile another would take the same.
+            hand = self._hands.pop()
             # Its own orders are not what is tried here.
             await self._rig.exchange.disarm()
             await self._rig.exchange.end_outage()
-            await run.suffer(self._hands.pop())
+            await run.suffer(hand)
 
     async def end(self) -> None:
         """Nothing goes wrong any more, and everything runs."""
