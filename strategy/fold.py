@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 
+from strategy.fibonacci import Fibonacci
 from strategy.ladder import AtReset
 from strategy.ledger import Ledger, settled, strange_legs
-from strategy.state import TradeState
+from strategy.risk import breach
+from strategy.state import Losses, TradeState
 from strategy.step import step
 from strategy.values import (
     QUANTUM,
@@ -64,20 +66,27 @@ class Decision(Value):
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """The legs of one step done or undone within a fold, and the ledger to go back to should they be cancelled."""
+    """The legs of one step done or undone within a fold, and what to go back to should they be cancelled."""
 
     legs: tuple[Leg, ...]
     ledger_before: Ledger
+    losses_before: Losses
+
+    def is_undone_by(self, legs: tuple[Leg, ...]) -> bool:
+        return frozenset(legs) == frozenset(leg.opposite for leg in self.legs)
 
 
 @exact
 def decide(state: TradeState, ticks: Sequence[Tick], *, units_max: int | None = None) -> Decision:
-    """Fold prices in order, every unit between at its own tick's price, up to the first RESET. `ticks` is not empty.
+    """Fold prices in order, every unit between at its own tick's price, up to the first RESET or the breach of a limit.
+    `ticks` is not empty.
 
-    What a RESET still waits for, or leads to, comes before any further unit: then nothing is folded. `units_max` bounds
-    the work of one call.
+    A trade that breached a limit is only to be closed: nothing more is folded or due. What a RESET still waits for, or
+    leads to, comes before any further unit: then nothing is folded. `units_max` bounds the work of one call.
     """
     price = ticks[0].price
+    if state.breach is not None:
+        return Decision(state=state, legs=(), unit_changes=(), price=price)
     if state.resizing and not order_worth_sending(state, price):
         # What is left of the resize is dust by now: the next RESET compares again.
         state = state.changed(wanted_long=state.ledger.long_qty, resizing=False)
@@ -96,6 +105,11 @@ def decide(state: TradeState, ticks: Sequence[Tick], *, units_max: int | None = 
             folded = _one_unit(folded, Direction.UP if reached > folded.line else Direction.DOWN, price, moves)
         if folded.current_unit != before:
             changes.append(UnitChange(from_unit=before, to_unit=folded.current_unit, price=price, time_ms=tick.time_ms))
+            folded = _watched(folded, price)
+        if folded.breach is not None:
+            return Decision(
+                state=_only_to_close(folded, state.ledger), legs=(), unit_changes=tuple(changes), price=price
+            )
         unfinished = folded.line != reached and not folded.reset_due
         if folded.reset_due or unfinished:
             rest = tuple(ticks[index:])
@@ -111,6 +125,22 @@ def decide(state: TradeState, ticks: Sequence[Tick], *, units_max: int | None = 
     )
 
 
+def _watched(state: TradeState, price: Decimal) -> TradeState:
+    """Equity is looked at where units complete; a leg at its own price doesn't change it."""
+    equity_usd = state.equity(price)
+    peak_usd = max(state.equity_peak_usd, equity_usd)
+    broken = breach(
+        state.terms.limits, price=price, margin_usd=state.margin_usd, peak_usd=peak_usd, equity_usd=equity_usd
+    )
+    return state.changed(equity_peak_usd=peak_usd, breach=broken)
+
+
+def _only_to_close(state: TradeState, ledger: Ledger) -> TradeState:
+    return state.changed(
+        ledger=ledger, wanted_long=ledger.long_qty, wanted_short=ledger.short_qty, reset_due=False, resizing=False
+    )
+
+
 def _as_wanted(state: TradeState, price: Decimal) -> Ledger:
     """The ledger as if what is still due were filled at `price`."""
     return settled(state.ledger, state.legs_due, Execution(size=state.net_due, average_price=price))
@@ -120,10 +150,11 @@ def _one_unit(state: TradeState, direction: Direction, price: Decimal, moves: li
     after, legs = step(state, direction, price)
     if not legs:
         return after
-    if moves and legs == tuple(leg.opposite for leg in moves[-1].legs):
+    if moves and moves[-1].is_undone_by(legs):
         # Done and undone before any order was sent: it never happened.
-        return after.changed(ledger=moves.pop().ledger_before)
-    moves.append(_Move(legs, state.ledger))
+        undone = moves.pop()
+        return after.changed(ledger=undone.ledger_before, losses=undone.losses_before)
+    moves.append(_Move(legs, state.ledger, state.losses))
     return after
 
 
@@ -144,11 +175,16 @@ def booked(state: TradeState, execution: Execution) -> TradeState:
 
 def _resized(state: TradeState, execution: Execution) -> TradeState:
     """A resize moves the cycle's start notional, not its cash: the cycle begins with what it leaves."""
-    long_qty = state.ledger.long_qty + execution.size
+    held_qty = state.ledger.long_qty
+    long_qty = held_qty + execution.size
+    entry_price = execution.average_price
+    if state.hedge is not None and held_qty and long_qty:
+        bought_usd = max(execution.size, ZERO) * execution.average_price
+        entry_price = (held_qty * state.hedge.entry_price + bought_usd) / max(held_qty, long_qty)
     after = state.changed(
         ledger=state.ledger.model_copy(update={"long_qty": long_qty}),
         start_notional=state.start_notional + execution.size * execution.average_price + execution.fee_usd,
-    ).with_fragments(long_qty)
+    ).whole(long_qty, entry_price)
     if order_worth_sending(after, execution.average_price):
         return after
     return after.changed(wanted_long=long_qty, resizing=False)
@@ -190,19 +226,23 @@ def reset(state: TradeState, price: Decimal) -> Reset:
         hedge_qty=None,
         steps=(),
         reset_due=False,
-    ).with_fragments(long_qty)
+    ).whole(long_qty, price)
     return Reset(state=_with_resize(fresh, price), cycle=state.cycle, price=price, pnl_usd=pnl_usd)
 
 
 def _with_resize(state: TradeState, price: Decimal) -> TradeState:
     if state.ledger.short_qty:
         return state
-    target = max(state.allocation * state.terms.leverage / price, ZERO)
-    change = target - state.ledger.long_qty
-    change = round_down(quantise(change), state.terms.lot)
-    if state.terms.at_reset is AtReset.KEEP or (state.terms.at_reset is AtReset.CAP and change > 0):
+    terms = state.terms
+    notional_usd = max(state.allocation * terms.leverage, ZERO)
+    if terms.limits.max_position_usd is not None:
+        notional_usd = min(notional_usd, terms.limits.max_position_usd)
+    change = notional_usd / price - state.ledger.long_qty
+    change = round_down(quantise(change), terms.lot)
+    at_reset = AtReset.RELEVER if isinstance(terms.ladder, Fibonacci) else terms.at_reset
+    if at_reset is AtReset.KEEP or (at_reset is AtReset.CAP and change > 0):
         return state
-    if abs(change) * price < max(state.terms.min_notional_usd, QUANTUM):
+    if abs(change) * price < max(terms.min_notional_usd, QUANTUM):
         # It waits: the next RESET compares the whole position with the allocation again.
         return state
     return state.changed(wanted_long=state.ledger.long_qty + change, resizing=True)
@@ -216,7 +256,8 @@ def regridded(state: TradeState, price: Decimal, unit_size: Decimal) -> TradeSta
     grid = state.grid.model_validate({**state.grid.model_dump(), "anchor_price": price, "unit_size": unit_size})
     fresh = state.changed(grid=grid, base_unit=0, current_unit=0, peak_unit=0, valley_unit=0)
     # What is still due counts as filled, as it does everywhere in the fold.
-    return fresh.with_fragments(state.wanted_long)
+    entry_price = state.hedge.entry_price if state.hedge else price
+    return fresh.whole(state.wanted_long, entry_price)
 
 
 @exact

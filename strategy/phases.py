@@ -1,4 +1,4 @@
-"""What may follow what. The step function is held to this table; the diagram in docs/strategy.md is drawn from it."""
+"""What may follow what. The steps are held to these tables; the diagrams in docs/strategy.md are drawn from them."""
 
 from strategy.values import Direction, Phase, Value
 
@@ -36,17 +36,39 @@ TRANSITIONS = (
     _row(Phase.RECOVERY, Direction.DOWN, Phase.DECLINE, "all steps undone"),
 )
 
-_ALLOWED = {(row.source, row.direction, row.target) for row in TRANSITIONS}
+FIBONACCI_TRANSITIONS = (
+    _row(Phase.ADVANCE, Direction.UP, Phase.ADVANCE, "new high, or on the way to it"),
+    _row(Phase.ADVANCE, Direction.DOWN, Phase.ADVANCE, "above the first level, or not armed"),
+    _row(Phase.ADVANCE, Direction.DOWN, Phase.RETRACEMENT, "a level, long sold and short opened"),
+    _row(Phase.ADVANCE, Direction.DOWN, Phase.RECOVERY, "a level without a short"),
+    _row(Phase.ADVANCE, Direction.DOWN, Phase.DECLINE, "stop of the long, nothing is held"),
+    _row(Phase.RETRACEMENT, Direction.DOWN, Phase.RETRACEMENT, "the next level"),
+    _row(Phase.RETRACEMENT, Direction.UP, Phase.RETRACEMENT, "a level released"),
+    _row(Phase.RETRACEMENT, Direction.UP, Phase.ADVANCE, "the first level released, or a new high"),
+    _row(Phase.RETRACEMENT, Direction.UP, Phase.RECOVERY, "stop of the short"),
+    _row(Phase.RETRACEMENT, Direction.UP, Phase.DECLINE, "stop of the short, nothing is held"),
+    _row(Phase.RECOVERY, Direction.UP, Phase.RECOVERY, "a level released"),
+    _row(Phase.RECOVERY, Direction.UP, Phase.ADVANCE, "the first level released, or a new high"),
+    _row(Phase.RECOVERY, Direction.DOWN, Phase.RECOVERY, "the next level, without a short"),
+    _row(Phase.RECOVERY, Direction.DOWN, Phase.RETRACEMENT, "the first level that opens a short"),
+    _row(Phase.RECOVERY, Direction.DOWN, Phase.DECLINE, "the last level, or stop of the long"),
+    _row(Phase.DECLINE, Direction.DOWN, Phase.DECLINE, "the low follows"),
+    _row(Phase.DECLINE, Direction.UP, Phase.DECLINE, "below reentry_units"),
+    _row(Phase.DECLINE, Direction.UP, None, "low + reentry_units, a new fractal"),
+)
 
 
-def check_transition(source: Phase, direction: Direction, target: Phase | None) -> None:
+def check_transition(
+    source: Phase, direction: Direction, target: Phase | None, table: tuple[Transition, ...] = TRANSITIONS
+) -> None:
     """Assert that the table has this transition."""
-    assert (source, direction, target) in _ALLOWED, f"no transition {source} -{direction}-> {target or RESET}"
+    allowed = any((row.source, row.direction, row.target) == (source, direction, target) for row in table)
+    assert allowed, f"no transition {source} -{direction}-> {target or RESET}"
 
 
-def mermaid() -> str:
+def mermaid(table: tuple[Transition, ...] = TRANSITIONS) -> str:
     """The table as a Mermaid state diagram. No colon inside a label: many renderers' Mermaid can't read one."""
     lines = ["stateDiagram-v2", "    [*] --> ADVANCE: opening fill"]
-    lines += [f"    {row.source} --> {row.target or RESET}: {row.direction}, {row.when}" for row in TRANSITIONS]
+    lines += [f"    {row.source} --> {row.target or RESET}: {row.direction}, {row.when}" for row in table]
     lines.append(f"    {RESET} --> ADVANCE: next cycle")
     return "\n".join(lines)

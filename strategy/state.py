@@ -1,11 +1,14 @@
-"""All that a trade of the unit ladder is: its terms, fixed at the start, and its state."""
+"""All that a trade is: its terms, fixed at the start, and its state."""
 
 from decimal import Decimal
+from typing import assert_never
 
 from pydantic import Field, PositiveInt
 
+from strategy.fibonacci import Fibonacci, Hedge
 from strategy.ladder import AtReset, Ladder
 from strategy.ledger import Ledger, legs_between
+from strategy.risk import Limits
 from strategy.units import UnitGrid
 from strategy.values import QUANTUM, ZERO, Execution, Leg, Phase, Value, exact, net_qty, plain, quantise
 
@@ -15,11 +18,14 @@ class Terms(Value):
 
     coin: str
     leverage: PositiveInt
-    ladder: Ladder
+    ladder: Ladder | Fibonacci
+    """The strategy: a ladder of units, or of levels of the position's own gain."""
     at_reset: AtReset = AtReset.CAP
+    """Of the unit ladder. A new fractal always begins with the allocation."""
     lot: Decimal = Field(default=QUANTUM, gt=0)
     min_notional_usd: Decimal = Field(default=ZERO, ge=0)
     """The exchange takes no order below it."""
+    limits: Limits = Limits()
 
 
 class Step(Value):
@@ -27,6 +33,15 @@ class Step(Value):
 
     height: int
     legs: tuple[Leg, ...]
+
+
+class Losses(Value):
+    """USD that the Fibonacci hedge lost beyond its plan, since the trade began."""
+
+    gap_usd: Decimal = ZERO
+    """Legs traded beyond the line that caused them."""
+    whipsaw_usd: Decimal = ZERO
+    """Legs undone at a worse price than they were done at."""
 
 
 class TradeState(Value):
@@ -40,8 +55,10 @@ class TradeState(Value):
     valley_unit: int = 0
     base_unit: int = 0
     cycle: int = 1
+    margin_usd: Decimal = ZERO
+    """Given to the trade at its opening."""
     allocation: Decimal
-    """Margin given to the trade; cycles add their profit or loss."""
+    """The margin, with the profit or loss of the cycles that ended."""
     start_notional: Decimal
     """Notional of the book at the cycle's start."""
     ledger: Ledger
@@ -59,6 +76,13 @@ class TradeState(Value):
     """The cycle's last step is decided; RESET follows when its fills are booked."""
     resizing: bool = False
     """The order due adjusts the position to the allocation after a RESET."""
+    hedge: Hedge | None = None
+    """Of a trade of the Fibonacci hedge."""
+    losses: Losses = Losses()
+    equity_peak_usd: Decimal = ZERO
+    """Of the trade's whole life, at completed units."""
+    breach: str | None = None
+    """The limit that ends the trade: from then on it only closes."""
 
     @property
     def line(self) -> int:
@@ -76,7 +100,8 @@ class TradeState(Value):
 
     @property
     def fully_long(self) -> bool:
-        return self.phase is Phase.ADVANCE and not (self.steps or self.reset_due or self.resizing)
+        at_its_high = self.hedge is None or self.current_unit == self.peak_unit
+        return self.phase is Phase.ADVANCE and at_its_high and not (self.steps or self.reset_due or self.resizing)
 
     @exact
     def equity(self, price: Decimal) -> Decimal:
@@ -86,8 +111,19 @@ class TradeState(Value):
     def changed(self, **changes: object) -> "TradeState":
         return self.model_copy(update=changes)
 
+    def whole(self, long_qty: Decimal, entry_price: Decimal) -> "TradeState":
+        """100% long of `long_qty`, bought at `entry_price`: what the strategy measures from is locked."""
+        match self.terms.ladder:
+            case Ladder():
+                return self.with_fragments(long_qty)
+            case Fibonacci():
+                return self.changed(hedge=Hedge(entry_price=entry_price, full_qty=long_qty))
+            case _:  # pragma: no cover
+                assert_never(self.terms.ladder)
+
     def with_fragments(self, long_qty: Decimal) -> "TradeState":
-        """Fragments locked at the current peak, of a long of `long_qty`."""
+        """Of the unit ladder: fragments locked at the current peak, of a long of `long_qty`."""
+        assert isinstance(self.terms.ladder, Ladder)
         fragment_qty = quantise(self.terms.ladder.fragment * long_qty)
         line_price = self.grid.line_price(self.base_unit + self.peak_unit)
         return self.changed(fragment_qty=fragment_qty, fragment_usd=plain(fragment_qty * line_price))
@@ -100,10 +136,12 @@ def opened(terms: Terms, grid_size: Decimal, margin_usd: Decimal, execution: Exe
     state = TradeState(
         terms=terms,
         grid=UnitGrid.model_validate({"anchor_price": price, "unit_size": grid_size, **grid}),
+        margin_usd=margin_usd,
         allocation=margin_usd,
         start_notional=qty * price,
         ledger=Ledger(long_qty=qty).charged(execution.fee_usd),
         wanted_long=qty,
         wanted_short=ZERO,
+        equity_peak_usd=margin_usd,
     )
-    return state.with_fragments(qty)
+    return state.whole(qty, price)

@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import MarketFacts
     from exchange.port import OutcomeStatus
     from journal.entries import Opened, TradeRef
-    from strategy.checks import Plan, refusals
+    from strategy.checks import Proposal, refusals
     from strategy.state import Terms, opened
     from strategy.values import Execution, plain, round_down
     from workflows.contracts import Mode, TradeRecord
@@ -75,7 +75,7 @@ def _trade_ref(record: TradeRecord) -> TradeRef:
 
 def _check(record: TradeRecord, facts: MarketFacts, leverage: int) -> None:
     asked, rules = record.input, facts.rules
-    plan = Plan(
+    plan = Proposal(
         coin=asked.coin,
         margin_usd=asked.margin_usd,
         leverage=leverage,

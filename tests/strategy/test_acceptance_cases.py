@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from strategy.checks import Plan, refusals
+from strategy.checks import Proposal, refusals
 from strategy.fold import decide
 from strategy.ladder import V6
 from strategy.ledger import Ledger
@@ -32,7 +32,7 @@ def test_case_2_units_from_the_entry_price(price: str, change: tuple[int, int] |
 
 
 def test_case_4_a_started_trade_is_long_its_margin_times_leverage() -> None:
-    plan = Plan(
+    plan = Proposal(
         coin="ETH",
         margin_usd=Decimal(100),
         leverage=25,

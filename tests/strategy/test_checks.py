@@ -4,19 +4,20 @@ from typing import Any
 import pytest
 
 from strategy.checks import (
-    Plan,
+    Proposal,
     grid_refusal,
     liquidation_price,
     refusals,
     round_trip_cost,
     smallest_step_share,
 )
+from strategy.fibonacci import FIBONACCI
 from strategy.ladder import V6, V7, Ladder
 
 M = Decimal("0.02")
 
 
-def plan(**changes: Any) -> Plan:
+def plan(**changes: Any) -> Proposal:
     asked = {
         "coin": "ETH",
         "margin_usd": 100,
@@ -31,7 +32,7 @@ def plan(**changes: Any) -> Plan:
         "fee_rate": "0.00045",
         "slippage_bps": 1,
     }
-    return Plan.model_validate(asked | changes)
+    return Proposal.model_validate(asked | changes)
 
 
 def test_a_sound_plan_is_not_refused() -> None:
@@ -120,3 +121,29 @@ def test_a_grid_too_fine_to_walk_is_refused() -> None:
     assert grid_refusal(Decimal(3450), Decimal("0.345"), V6, 1, M) is None
     refusal = grid_refusal(Decimal(3450), Decimal("0.3449"), V6, 1, M)
     assert refusal is not None and "use at least 0.345 USD" in refusal
+
+
+@pytest.mark.parametrize(
+    ("changes", "figures"),
+    [
+        ({"leverage": 3}, ["leverage is 3", "liquidation lies at 27", "max_drawdown or stop_price"]),
+        (
+            {"leverage": 3, "limits": {"max_drawdown": "0.99"}},
+            ["leverage is 3", "liquidation at 27", "lies above the exit at 2630"],
+        ),
+        ({"unit_size": 10}, ["armed after 20 units", "undone after 10 USD", "13.2", "--yes"]),
+        ({"margin_usd": 39}, ["the smallest step of fibonacci is an order of 9.75 USD", "at least 40 USD"]),
+        ({"leverage": 2, "limits": {"max_leverage": 1}}, ["leverage is 2", "max_leverage allows 1"]),
+        ({"limits": {"max_position_usd": 99}}, ["that is 100 USD", "max_position_usd allows 99"]),
+        ({"limits": {"stop_price": 4000}}, ["stop_price is 4000", "the price is 4000"]),
+    ],
+)
+def test_a_hedge_is_refused_for_what_it_cannot_guard_pay_or_order(changes: dict[str, Any], figures: list[str]) -> None:
+    (refusal,) = refusals(plan(**{"ladder": FIBONACCI, "leverage": 1} | changes))
+    assert [figure for figure in figures if figure not in refusal] == []
+    assert "\n" not in refusal
+
+
+def test_a_hedge_whose_drawdown_closes_it_before_liquidation_is_not_refused() -> None:
+    assert refusals(plan(ladder=FIBONACCI, leverage=1)) == ()
+    assert refusals(plan(ladder=FIBONACCI, leverage=3, limits={"max_drawdown": "0.23"})) == ()

@@ -9,6 +9,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from strategy.fibonacci import Fibonacci
 from strategy.fold import decide, turning_points
 from strategy.ladder import AtReset, Ladder
 from strategy.state import TradeState
@@ -25,6 +26,7 @@ from tests.strategy.trading import (
     open_trade,
     paths,
     refined,
+    strategies,
     tick,
     units,
 )
@@ -34,14 +36,16 @@ lots = st.sampled_from([QUANTUM, Decimal("0.0001"), Decimal("0.01"), Decimal(1)]
 at_resets = st.sampled_from(AtReset)
 
 
-def trade(ladder: Ladder, lot: Decimal = QUANTUM, minimum: str = "0", at_reset: AtReset = AtReset.CAP) -> TradeState:
+def trade(
+    ladder: Ladder | Fibonacci, lot: Decimal = QUANTUM, minimum: str = "0", at_reset: AtReset = AtReset.CAP
+) -> TradeState:
     return open_trade(ladder, price="1000", margin="2000", leverage=5, lot=lot, minimum=minimum, at_reset=at_reset)
 
 
 @PATIENT
-@given(ladders(), paths(), lots, st.sampled_from(["0", "10", "500"]), at_resets)
+@given(strategies(), paths(), lots, st.sampled_from(["0", "10", "500"]), at_resets)
 def test_equity_is_what_one_account_of_net_orders_would_have(
-    ladder: Ladder, path: list[Decimal], lot: Decimal, minimum: str, at_reset: AtReset
+    ladder: Ladder | Fibonacci, path: list[Decimal], lot: Decimal, minimum: str, at_reset: AtReset
 ) -> None:
     """Its own price never changes it, RESETs and resizes included; long and short are never negative."""
     trader = Trader(trade(ladder, lot, minimum, at_reset))
@@ -101,9 +105,9 @@ def test_a_recovery_undone_to_the_decline_holds_what_the_decline_held(
 
 
 @PATIENT
-@given(ladders(), paths(longest=40), st.integers(2, 5), at_resets)
+@given(strategies(), paths(longest=40), st.integers(2, 5), at_resets)
 def test_a_path_sampled_more_finely_gives_the_same_units_and_phases(
-    ladder: Ladder, path: list[Decimal], parts: int, at_reset: AtReset
+    ladder: Ladder | Fibonacci, path: list[Decimal], parts: int, at_reset: AtReset
 ) -> None:
     coarse, fine = Trader(trade(ladder, at_reset=at_reset)), Trader(trade(ladder, at_reset=at_reset))
     finer = refined(path, START, parts)
@@ -114,9 +118,9 @@ def test_a_path_sampled_more_finely_gives_the_same_units_and_phases(
 
 
 @PATIENT
-@given(ladders(), paths(), st.data(), at_resets)
+@given(strategies(), paths(), st.data(), at_resets)
 def test_a_path_in_batches_gives_the_same_units_and_phases(
-    ladder: Ladder, path: list[Decimal], data: st.DataObject, at_reset: AtReset
+    ladder: Ladder | Fibonacci, path: list[Decimal], data: st.DataObject, at_reset: AtReset
 ) -> None:
     one_by_one, batched = Trader(trade(ladder, at_reset=at_reset)), Trader(trade(ladder, at_reset=at_reset))
     left = path
@@ -129,8 +133,8 @@ def test_a_path_in_batches_gives_the_same_units_and_phases(
 
 
 @PATIENT
-@given(ladders(), paths())
-def test_only_the_turning_points_of_a_path_matter(ladder: Ladder, path: list[Decimal]) -> None:
+@given(strategies(), paths())
+def test_only_the_turning_points_of_a_path_matter(ladder: Ladder | Fibonacci, path: list[Decimal]) -> None:
     kept = [turn.price for turn in turning_points([tick(price) for price in path])]
     whole, turns = Trader(trade(ladder)), Trader(trade(ladder))
     assert units(whole.prices(*path)) == units(turns.prices(*kept))
@@ -148,9 +152,9 @@ def test_turning_points_are_the_ends_and_each_extreme_once(path: list[Decimal]) 
 
 
 @PATIENT
-@given(ladders(), paths(), lots, at_resets)
+@given(strategies(), paths(), lots, at_resets)
 def test_every_reset_leaves_no_short_no_cash_and_all_units_0(
-    ladder: Ladder, path: list[Decimal], lot: Decimal, at_reset: AtReset
+    ladder: Ladder | Fibonacci, path: list[Decimal], lot: Decimal, at_reset: AtReset
 ) -> None:
     trader = Trader(trade(ladder, lot, at_reset=at_reset))
     trader.prices(*path)
@@ -176,8 +180,10 @@ def test_cap_never_leaves_more_than_a_lot_above_the_allocation(
 
 
 @PATIENT
-@given(ladders(), paths(), of_two_places("-0.99", "0.99"))
-def test_a_price_in_the_same_unit_changes_nothing(ladder: Ladder, path: list[Decimal], off: Decimal) -> None:
+@given(strategies(), paths(), of_two_places("-0.99", "0.99"))
+def test_a_price_in_the_same_unit_changes_nothing(
+    ladder: Ladder | Fibonacci, path: list[Decimal], off: Decimal
+) -> None:
     trader = Trader(trade(ladder))
     state = trader.prices(*path)
     again = decide(state, [tick(state.grid.line_price(state.line) + off)])
@@ -199,9 +205,9 @@ def poor_fills(draw: st.DrawFn) -> Fill:
 
 
 @PATIENT
-@given(ladders(), paths(), poor_fills(), at_resets)
+@given(strategies(), paths(), poor_fills(), at_resets)
 def test_phases_depend_on_units_alone_never_on_fills(
-    ladder: Ladder, path: list[Decimal], fill: Fill, at_reset: AtReset
+    ladder: Ladder | Fibonacci, path: list[Decimal], fill: Fill, at_reset: AtReset
 ) -> None:
     well, poorly = Trader(trade(ladder, at_reset=at_reset)), Trader(trade(ladder, at_reset=at_reset), fill=fill)
     for price in path:
@@ -209,9 +215,9 @@ def test_phases_depend_on_units_alone_never_on_fills(
 
 
 @PATIENT
-@given(ladders(), paths(), poor_fills(), at_resets)
+@given(strategies(), paths(), poor_fills(), at_resets)
 def test_poor_fills_are_in_the_ledger_to_the_cent(
-    ladder: Ladder, path: list[Decimal], fill: Fill, at_reset: AtReset
+    ladder: Ladder | Fibonacci, path: list[Decimal], fill: Fill, at_reset: AtReset
 ) -> None:
     trader = Trader(trade(ladder, at_reset=at_reset), fill=fill)
     with localcontext(EXACT):
@@ -224,7 +230,7 @@ def test_poor_fills_are_in_the_ledger_to_the_cent(
 
 
 @PATIENT
-@given(ladders(), paths())
-def test_a_state_survives_its_json(ladder: Ladder, path: list[Decimal]) -> None:
+@given(strategies(), paths())
+def test_a_state_survives_its_json(ladder: Ladder | Fibonacci, path: list[Decimal]) -> None:
     state = Trader(trade(ladder)).prices(*path)
     assert TradeState.model_validate_json(state.model_dump_json()) == state

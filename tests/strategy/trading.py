@@ -7,8 +7,10 @@ from decimal import ROUND_DOWN, Context, Decimal, localcontext
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from strategy.fibonacci import FIBONACCI, Fibonacci
 from strategy.fold import booked, decide, order_worth_sending, reset
 from strategy.ladder import V6, V7, AtReset, Ladder
+from strategy.risk import Limits
 from strategy.state import Terms, TradeState, opened
 from strategy.units import UnitMode
 from strategy.values import QUANTUM, ZERO, Execution, Leg, Tick
@@ -27,7 +29,7 @@ def at_the_price(size: Decimal, price: Decimal) -> Execution:
 
 
 def open_trade(
-    ladder: Ladder = V6,
+    ladder: Ladder | Fibonacci = V6,
     *,
     price: str = "100",
     unit: str = "1",
@@ -37,9 +39,16 @@ def open_trade(
     minimum: str = "0",
     at_reset: AtReset = AtReset.KEEP,
     unit_mode: UnitMode = UnitMode.FULL,
+    limits: Limits | None = None,
 ) -> TradeState:
     terms = Terms(
-        coin="ETH", leverage=leverage, ladder=ladder, at_reset=at_reset, lot=lot, min_notional_usd=Decimal(minimum)
+        coin="ETH",
+        leverage=leverage,
+        ladder=ladder,
+        at_reset=at_reset,
+        lot=lot,
+        min_notional_usd=Decimal(minimum),
+        limits=limits or Limits(),
     )
     with localcontext(EXACT):
         qty = (Decimal(margin) * leverage / Decimal(price) / lot).to_integral_value(rounding=ROUND_DOWN) * lot
@@ -136,6 +145,33 @@ def ladders(draw: st.DrawFn) -> Ladder:
             "reset_on_full_reversal": draw(st.booleans()),
         }
     )
+
+
+@st.composite
+def hedges(draw: st.DrawFn) -> Fibonacci:
+    """The preset, or any valid Fibonacci hedge of up to four levels, armed soon enough for short paths."""
+    rungs = sorted(draw(st.lists(of_two_places("0.05", "1"), min_size=1, max_size=4, unique=True)))
+    longs = sorted(draw(st.lists(of_two_places("0", "0.99"), min_size=len(rungs), max_size=len(rungs), unique=True)))
+    shorts = sorted(draw(st.lists(of_two_places("0", "1"), min_size=len(rungs), max_size=len(rungs))))
+    levels = [
+        {"at": at, "long": long, "short": short} for at, long, short in zip(rungs, longs[::-1], shorts, strict=True)
+    ]
+    stops = st.none() | of_two_places("0.01", "0.05")
+    return draw(
+        st.just(FIBONACCI.model_copy(update={"min_gain_units": 4}))
+        | st.builds(
+            lambda **fields: Fibonacci.model_validate({"name": "drawn", "levels": levels, **fields}),
+            release=of_two_places("0", "0.04"),
+            min_gain_units=st.integers(1, 8),
+            short_trailing_stop=stops,
+            long_trailing_stop=stops,
+            reentry_units=st.integers(1, 4),
+        )
+    )
+
+
+def strategies() -> st.SearchStrategy[Ladder | Fibonacci]:
+    return st.one_of(ladders(), hedges())
 
 
 @st.composite
