@@ -14,6 +14,8 @@ from sweep.story import Deed
 TRIES_MAX = 30
 FEW_USD = Decimal(100)
 """Opened where nothing is held."""
+LEAST_USD = Decimal(20)
+"""The exchange takes no order of less than half of it."""
 
 
 class NotDone(Exception):
@@ -30,9 +32,12 @@ async def touch(rig: Rig, coin: str, deed: Deed) -> Touch:
                 await gateway.set_leverage(coin, await gateway.leverage(coin) - 1, nonce=gateway.draw_nonce())
                 return Touch(frozenset(), from_ms)
             case Deed.HALF_CLOSED if held:
-                outcome = await _ordered(gateway, coin, "sell" if held > 0 else "buy", abs(held) / 2)
+                # Of next to nothing no half can be ordered: then it is turned over.
+                size = max(abs(held) / 2, await _worth(gateway, coin, LEAST_USD))
+                outcome = await _ordered(gateway, coin, "sell" if held > 0 else "buy", size)
             case Deed.HALF_CLOSED | Deed.BIT_OPENED:
-                outcome = await _ordered(gateway, coin, "buy", max(abs(held) / 10, await _few(gateway, coin)))
+                size = max(abs(held) / 10, await _worth(gateway, coin, FEW_USD))
+                outcome = await _ordered(gateway, coin, "buy", size)
             case Deed.LIQUIDATED:
                 raise ValueError("a liquidation is the exchange's doing: see `liquidated`")
     return _of(outcome)
@@ -63,9 +68,9 @@ async def _ordered(gateway: HyperliquidGateway, coin: str, side: str, size: Deci
     return outcome
 
 
-async def _few(gateway: HyperliquidGateway, coin: str) -> Decimal:
+async def _worth(gateway: HyperliquidGateway, coin: str, usd: Decimal) -> Decimal:
     price = (await gateway.market_rules(coin)).mid_price
-    return max(BY_COIN[coin].lot, FEW_USD / price)
+    return max(BY_COIN[coin].lot, usd / price)
 
 
 def _of(outcome: OrderOutcome) -> Touch:
