@@ -9,16 +9,18 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from exchange.port import OutcomeStatus
     from journal import entries
+    from strategy.fibonacci import Fibonacci, Hedge
     from strategy.fold import Decision, booked, decide, order_worth_sending, reset, turning_points
     from strategy.state import TradeState
-    from strategy.values import Execution, Phase
+    from strategy.values import Execution, Phase, plain
     from workflows.contracts import Mode, NeedsAttention, PendingOrder, TradeRecord, UnitsReached
     from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, execution_of
-    from workflows.diary import Diary
+    from workflows.diary import Diary, moment, now_ms
 
 RETRY_AFTER = timedelta(seconds=1)
 """Between an order that found nobody to trade with and the next; it doubles."""
 RETRY_AFTER_MAX = timedelta(minutes=1)
+DAY_MS = 86_400_000
 UNITS_REACHED_KEPT = 50
 UNITS_AT_ONCE = 2_000
 """A workflow that thinks for two seconds without a pause is taken for stuck."""
@@ -80,6 +82,7 @@ class Book:
                 self._accept(decision, taken, None)
                 return
             purpose = _purpose(self._state, decision.state)
+            self._count_order()
             intent = await self._desk.prepare(qty, price)
             if self._was_told_otherwise():
                 self.taken = 0
@@ -88,6 +91,20 @@ class Book:
             record.pending = PendingOrder(intent=intent, purpose=purpose, decision=decision, taken=taken)
             self._note_decision(decision, intent.cloid)
         await self._send(record.pending)
+
+    def _count_order(self) -> None:
+        """Raises NeedsAttention when the plan allows no more orders today; a person's word begins the count anew."""
+        record, allowed = self._record, self._state.terms.limits.max_orders_per_day
+        if allowed is None:
+            return
+        since_ms = now_ms() - DAY_MS
+        record.order_times_ms = [at_ms for at_ms in record.order_times_ms if at_ms > since_ms]
+        if len(record.order_times_ms) >= allowed:
+            raise NeedsAttention(
+                f"max_orders_per_day is {allowed}, and as many were sent since {moment(record.order_times_ms[0])}: "
+                "resume allows as many again"
+            )
+        record.order_times_ms.append(now_ms())
 
     async def _send(self, pending: PendingOrder) -> None:
         # Should this fail, the outcome is not known and the intent stays pending: it, not a new one, is sent on resume.
@@ -196,6 +213,8 @@ def _purpose(before: TradeState, after: TradeState) -> str:
     """What the order is for, as a trader says it."""
     if after.resizing:
         return "resize after RESET"
+    if after.hedge is not None and before.hedge is not None:
+        return _hedge_purpose(after.hedge, before.hedge, after)
     depth, height = after.current_unit - after.peak_unit, after.current_unit - after.valley_unit
     undone = len(after.steps) < len(before.steps) and before.steps[: len(after.steps)] == after.steps
     match after.phase:
@@ -209,3 +228,17 @@ def _purpose(before: TradeState, after: TradeState) -> str:
             return f"recovery +{height}, RESET"
         case Phase.RECOVERY:
             return f"back to recovery +{height}" if undone else f"recovery +{height}"
+
+
+def _hedge_purpose(after: Hedge, before: Hedge, state: TradeState) -> str:
+    hedge = state.terms.ladder
+    assert isinstance(hedge, Fibonacci)
+    if after.short_stopped and not before.short_stopped:
+        return "stop of the short"
+    if after.long_stopped and not before.long_stopped:
+        return "stop of the long"
+    if after.level > before.level:
+        return f"level {after.level}, {plain(100 * hedge.levels[after.level - 1].at):f}% of the gain given back"
+    if state.current_unit == state.peak_unit:
+        return "new high, 100% long"
+    return f"level {before.level} released"

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
         Answer,
         Away,
         Close,
+        Edit,
         Mode,
         Pause,
         Rehedge,
@@ -27,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
         printable,
     )
     from workflows.diary import Diary, now_ms
+    from workflows.editing import edit_refusal
 
 NOTES_KEPT = 50
 UNREADABLE = "[a payload can't be read"
@@ -72,10 +74,11 @@ class Commands:
         self._record.look_due = "resumed"
         # Told anew if it is still there.
         self._record.difference = None
+        self._record.order_times_ms = []
         return self._done("resume", asked, "trading: one order takes the position to where the price is now")
 
     def check_close(self, _: Close) -> None:
-        self._require("close", Mode.TRADING, Mode.PAUSED, Mode.ATTENTION)
+        self._require("close", Mode.WAITING, Mode.TRADING, Mode.PAUSED, Mode.ATTENTION)
 
     def close(self, asked: Close) -> str:
         self.check_close(asked)
@@ -95,7 +98,8 @@ class Commands:
     def _begin_closing(self, reason: str) -> None:
         record = self._record
         record.close_reason, record.attention, record.new_unit_size, record.answer = reason, None, None, None
-        if record.mode is not Mode.OPENING:
+        record.new_input = None
+        if record.mode not in (Mode.OPENING, Mode.WAITING):
             record.mode = Mode.CLOSING
 
     def check_adopt(self, _: Adopt) -> None:
@@ -121,12 +125,13 @@ class Commands:
 
     def _answer(self, answer: Answer, asked: Message, result: str) -> str:
         self._record.answer = answer
+        self._record.order_times_ms = []
         return self._done(answer.value, asked, result)
 
     def was_away(self, outage: Outage) -> None:
         """Something was gone and is back: look what the exchange holds, and report what it meant."""
         record = self._record
-        if record.mode in (Mode.OPENING, Mode.CLOSING, Mode.CLOSED):
+        if record.mode in (Mode.OPENING, Mode.WAITING, Mode.CLOSING, Mode.CLOSED):
             return
         if outage.to_ms < outage.from_ms or outage.to_ms > now_ms() + AHEAD_MS_MAX:
             raise ValueError(f"from_ms is {outage.from_ms}, to_ms {outage.to_ms}; a stretch that is over is allowed")
@@ -158,6 +163,23 @@ class Commands:
         self.check_set_unit_size(asked)
         self._record.new_unit_size = asked.unit_size
         return self._done("set_unit_size", asked, f"a new grid of {asked.unit_size:f} USD begins at the current price")
+
+    def check_edit(self, asked: Edit) -> None:
+        self._require("edit", Mode.WAITING, Mode.TRADING, Mode.PAUSED)
+        if refusal := edit_refusal(self._record, asked.input):
+            raise ValueError(refusal)
+
+    def edit(self, asked: Edit) -> str:
+        self.check_edit(asked)
+        self._record.new_input = asked.input
+        return self._done("edit", asked, "the new version is followed from the next decision on")
+
+    def end(self, reason: str) -> None:
+        """A limit of the plan, or its last moment: the trade closes as if it had been told to."""
+        record = self._record
+        if record.close_reason is None and record.mode not in (Mode.STOPPED, Mode.CLOSED):
+            self._begin_closing(reason)
+            self.note(reason)
 
     def refused(self, name: str, text: str) -> None:
         """Nothing is lost: what was refused is in the notes and the journal."""
@@ -194,7 +216,7 @@ def new_grid_refusal(record: TradeRecord, price: Decimal, unit_size: Decimal) ->
     if not record.state.fully_long:
         return f"unit size can change only at 100% long in ADVANCE; the trade is in {record.state.phase}"
     terms = record.state.terms
-    return grid_refusal(price, unit_size, terms.ladder, terms.leverage, record.maintenance_rate)
+    return grid_refusal(price, unit_size, terms.ladder, terms.leverage, record.maintenance_rate, terms.limits)
 
 
 def _valid(model: type[M], value: object) -> M:

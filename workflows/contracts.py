@@ -12,10 +12,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from activities.messages import Message, Notice, Outage
 from exchange.port import Fill, Intent, PriceRange
 from journal.entries import Entry, TradeRef, Who
+from plans.entry import EntryWatch
+from plans.plan import Backstop, EntryRule, Size
+from strategy.fibonacci import Fibonacci, Hedge
 from strategy.fold import Decision
 from strategy.ladder import V6, AtReset, Ladder
-from strategy.state import TradeState
-from strategy.units import UnitMode
+from strategy.risk import Limits
+from strategy.state import Losses, TradeState
+from strategy.units import UnitGrid, UnitMode
 from strategy.values import Phase, Tick
 
 
@@ -23,14 +27,29 @@ def workflow_id(coin: str) -> str:
     return f"trade-{coin}"
 
 
+class PlanRef(Message):
+    """Which document a trade follows."""
+
+    name: str
+    version: int
+
+
 class TradeInput(Message):
-    """What a trader asks for. Leverage is the market's maximum when not given."""
+    """What a trader asks for, by a plan or in few words. Leverage is the market's maximum when not given."""
 
     coin: str = Field(min_length=1, max_length=20)
-    margin_usd: Decimal
+    margin_usd: Decimal | None = None
+    """None: `size` says how it is found when the trade opens."""
+    size: Size | None = None
     unit_size: Decimal
     leverage: int | None = None
-    ladder: Ladder = V6
+    ladder: Ladder | Fibonacci = V6
+    limits: Limits = Limits()
+    entry: EntryRule = EntryRule()
+    expires_ms: int | None = None
+    """The trade is closed then, or no longer waits for its entry."""
+    backstop: Backstop | None = None
+    plan: PlanRef | None = None
     unit_mode: UnitMode = UnitMode.FULL
     at_reset: AtReset = AtReset.CAP
     network: str = "paper"
@@ -42,6 +61,8 @@ class Mode(StrEnum):
     """What a trade does with the prices it is told."""
 
     OPENING = "opening"
+    WAITING = "waiting"
+    """For its entry: nothing is held, the price is followed."""
     TRADING = "trading"
     PAUSED = "paused"
     """Units are tracked without orders."""
@@ -99,6 +120,13 @@ class Release(Message):
 class Stop(Message):
     """Emergency: close, and never order again until released."""
 
+    reason: Reason = ""
+
+
+class Edit(Message):
+    """A new version of the plan that the trade follows."""
+
+    input: TradeInput
     reason: Reason = ""
 
 
@@ -195,6 +223,14 @@ class UnitsReached(Message):
     unit: int
 
 
+class PlanVersion(Message):
+    """A version of the plan that the trade followed, and what it changed."""
+
+    version: int
+    at_ms: int
+    changes: str
+
+
 RETIRED = frozenset({"not_ours"})
 """Fields of former releases that mean nothing any more."""
 
@@ -268,10 +304,29 @@ class TradeRecord(BaseModel):
     notices: list[Notice] = Field(default_factory=list)
     """Not delivered yet."""
     new_unit_size: Decimal | None = None
+    new_input: TradeInput | None = None
+    """A version of the plan that is taken between two orders."""
+    plan_versions: list[PlanVersion] = Field(default_factory=list)
+    watch: EntryWatch | None = None
+    order_times_ms: list[int] = Field(default_factory=list)
+    """Of the orders of the last day, where their number is limited."""
     attention: str | None = None
     notes: list[str] = Field(default_factory=list)
     """Refused input and the like, newest last; shown to people."""
     last_orders: list[LastOrder] = Field(default_factory=list)
+
+    @property
+    def margin_usd(self) -> Decimal:
+        """As given, or as found at the opening; 0 while that is ahead."""
+        opened = self.state.margin_usd if self.state is not None else Decimal(0)
+        return opened or self.input.margin_usd or Decimal(0)
+
+    @property
+    def followed(self) -> tuple[UnitGrid, int] | None:
+        """The grid whose lines are counted now, and the line the last price folded completed."""
+        if self.state is not None:
+            return self.state.grid, self.state.line
+        return (self.watch.grid, self.watch.line) if self.watch is not None else None
 
 
 class LedgerView(Message):
@@ -311,6 +366,13 @@ class TradeStatus(Message):
     trigger_up: Decimal | None
     trigger_down: Decimal | None
     steps: int
+    input: TradeInput | None = None
+    """What it follows: the newest version of its plan."""
+    plan_versions: tuple[PlanVersion, ...] = ()
+    breach: str | None = None
+    """The limit that ends it."""
+    hedge: Hedge | None = None
+    losses: Losses = Losses()
     order_in_flight: bool
     order_due: bool = False
     """An order waits to be sent, or to be tried again."""

@@ -1,6 +1,6 @@
 """The trade's entries on their way to the journal: numbered in workflow state, written by an activity."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -62,6 +62,11 @@ class Diary:
             record.notes.append(f"journal refused entries {entries[0].seq}-{entries[-1].seq}: {error.cause}")
         written = {entry.seq for entry in entries}
         record.outbox[:] = [entry for entry in record.outbox if entry.seq not in written]
+
+
+def moment(at_ms: int) -> str:
+    """For people."""
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def now_ms() -> int:

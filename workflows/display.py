@@ -6,9 +6,10 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 with workflow.unsafe.imports_passed_through():
-    from strategy.state import TradeState
+    from plans.entry import entry_words
+    from strategy.state import Losses, TradeState
     from workflows.away import report_words
-    from workflows.contracts import LedgerView, TradeRecord, TradeStatus
+    from workflows.contracts import LedgerView, Mode, TradeRecord, TradeStatus
 
 COIN = SearchAttributeKey.for_keyword("Coin")
 PHASE = SearchAttributeKey.for_keyword("Phase")
@@ -51,7 +52,7 @@ def ledger_view(state: TradeState, price: Decimal) -> LedgerView:
 def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool, order_due: bool) -> TradeStatus:
     state, asked = record.state, record.input
     price = record.last_price
-    down, up = state.grid.next_lines(state.line) if state else (None, None)
+    down, up = record.followed[0].next_lines(record.followed[1]) if record.followed else (None, None)
     return TradeStatus(
         workflow_id=workflow_id,
         trade_id=record.trade.trade_id if record.trade else None,
@@ -68,11 +69,16 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool,
         unit_size=state.grid.unit_size if state else asked.unit_size,
         preset=asked.ladder.name,
         leverage=state.terms.leverage if state else asked.leverage,
-        margin_usd=asked.margin_usd,
+        margin_usd=record.margin_usd,
         price=price,
         trigger_up=up,
         trigger_down=down,
         steps=len(state.steps) if state else 0,
+        input=asked,
+        plan_versions=tuple(record.plan_versions),
+        breach=state.breach if state else None,
+        hedge=state.hedge if state else None,
+        losses=state.losses if state else Losses(),
         order_in_flight=order_in_flight,
         order_due=order_due,
         attention=record.attention,
@@ -89,8 +95,10 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool,
 def details_markdown(record: TradeRecord) -> str:
     """The Web UI's current details: phase, ledger, next triggers, last orders, and anything a person must know."""
     state, price = record.state, record.last_price
+    if record.mode is Mode.WAITING:
+        return f"**{record.input.coin}** waits for its entry: {entry_words(record.input.entry)}; last price {price}"
     if state is None or price is None:
-        return f"**{record.input.coin}**: opening {record.input.margin_usd:f} USD of margin"
+        return f"**{record.input.coin}**: opening {record.margin_usd:f} USD of margin"
     down, up = state.grid.next_lines(state.line)
     ledger = state.ledger
     lines = [

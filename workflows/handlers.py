@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import (
         Adopt,
         Close,
+        Edit,
         LedgerView,
         Mode,
         Pause,
@@ -32,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.display import ledger_view, status_view
     from workflows.updates import Updates
 
-SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "adopt", "rehedge", "release")
+SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "edit", "adopt", "rehedge", "release")
 """An operator's."""
 JUMP_MAX = 5
 LATE_MS = 3_000
@@ -74,23 +75,15 @@ class Handlers(Updates):
     @workflow.query(description="What a feed process follows the price from")
     def tracking(self) -> Tracking:
         record = self._record
-        if record.state is None:
+        if record.followed is None:
             raise ValueError("the trade is not open yet")
+        grid, line = record.followed
+        for tick in record.inbox:
+            # Told, but not folded yet.
+            line = grid.line_reached(line, tick.price)
         return Tracking(
-            coin=record.input.coin,
-            grid=record.state.grid,
-            line=self._line_known(),
-            since_ms=record.since_ms,
-            last_tid=record.last_tid,
+            coin=record.input.coin, grid=grid, line=line, since_ms=record.since_ms, last_tid=record.last_tid
         )
-
-    def _line_known(self) -> int:
-        """The line the last price told about completed, folded or not."""
-        assert self._record.state is not None
-        line = self._record.state.line
-        for tick in self._record.inbox:
-            line = self._record.state.grid.line_reached(line, tick.price)
-        return line
 
     @workflow.signal(description="From the feed: the prices that completed units")
     def units_moved(self, given: Any = None, *extra: Any) -> None:
@@ -155,6 +148,10 @@ class Handlers(Updates):
     @workflow.signal(description='New grid at the current price, only at 100% long: {"unit_size": "2.5"}')
     def set_unit_size(self, given: Any = None, *extra: Any) -> None:
         self._commands.set_unit_size(self._commands.read(SetUnitSize, given, extra))
+
+    @workflow.signal(description='A new version of the plan: {"input": {...}}; easier by `hypertrader plan edit`')
+    def edit(self, given: Any = None, *extra: Any) -> None:
+        self._commands.edit(self._commands.read(Edit, given, extra))
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, args: Sequence[RawValue]) -> None:

@@ -10,10 +10,11 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import MarketFacts
     from exchange.port import OutcomeStatus
     from journal.entries import Opened, TradeRef
+    from plans.sizing import margin_for
     from strategy.checks import Proposal, refusals
     from strategy.state import Terms, opened
     from strategy.values import Execution, plain, round_down
-    from workflows.contracts import Mode, TradeRecord
+    from workflows.contracts import Mode, TradeInput, TradeRecord
     from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, inspect_market
     from workflows.diary import Diary, now_ms
 
@@ -22,12 +23,23 @@ TRIES_MAX = 5
 RETRY_AFTER = timedelta(seconds=1)
 
 
+async def check_beforehand(record: TradeRecord) -> None:
+    """Of a trade that waits for its entry: what would be refused now is. Raises Refused."""
+    asked = record.input
+    facts = await inspect_market(asked.network, asked.coin)
+    leverage = asked.leverage if asked.leverage is not None else facts.rules.max_leverage
+    price = asked.entry.price or facts.rules.mid_price
+    _check(asked, facts, leverage, _margin_usd(asked, facts, leverage, price), price)
+
+
 async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
     """Check, set leverage, buy; afterwards the record holds an open trade. Raises Refused with nothing opened."""
     asked = record.input
     facts = await inspect_market(asked.network, asked.coin)
     leverage = asked.leverage if asked.leverage is not None else facts.rules.max_leverage
-    _check(record, facts, leverage)
+    price = facts.rules.mid_price
+    margin_usd = _margin_usd(asked, facts, leverage, price)
+    _check(asked, facts, leverage, margin_usd, price)
     record.account, record.signer = facts.account, facts.signer
     record.asset, record.size_decimals = facts.rules.asset, facts.rules.size_decimals
     record.slippage_bps, record.maintenance_rate = facts.slippage_bps, facts.rules.maintenance_rate
@@ -40,9 +52,10 @@ async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
         at_reset=asked.at_reset,
         lot=facts.rules.lot,
         min_notional_usd=facts.rules.min_notional_usd,
+        limits=asked.limits,
     )
-    execution, since_ms = await _buy(record, desk, terms, facts.rules.mid_price)
-    state = opened(terms, asked.unit_size, asked.margin_usd, execution, unit_mode=asked.unit_mode)
+    execution, since_ms = await _buy(record, desk, terms, margin_usd, price)
+    state = opened(terms, asked.unit_size, margin_usd, execution, unit_mode=asked.unit_mode)
     record.state, record.since_ms, record.last_price = state, since_ms, execution.average_price
     record.opened_ms = record.agreed_ms = record.funding_ms = since_ms + 1
     record.looked_ms = now_ms()
@@ -50,7 +63,7 @@ async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
     diary.add(
         Opened,
         coin=asked.coin,
-        margin_usd=asked.margin_usd,
+        margin_usd=margin_usd,
         leverage=leverage,
         unit_size=asked.unit_size,
         preset=asked.ladder.name,
@@ -73,15 +86,41 @@ def _trade_ref(record: TradeRecord) -> TradeRef:
     )
 
 
-def _check(record: TradeRecord, facts: MarketFacts, leverage: int) -> None:
-    asked, rules = record.input, facts.rules
+def _margin_usd(asked: TradeInput, facts: MarketFacts, leverage: int, price: Decimal) -> Decimal:
+    """As given, or by the plan's size. Raises Refused."""
+    if asked.margin_usd is not None:
+        return asked.margin_usd
+    if asked.size is None:
+        raise refused("margin is missing; margin_usd or size is needed")
+    rules = facts.rules
+    try:
+        return margin_for(
+            asked.size,
+            ladder=asked.ladder,
+            limits=asked.limits,
+            leverage=leverage,
+            unit_size=asked.unit_size,
+            price=price,
+            lot=rules.lot,
+            fee_rate=rules.taker_fee_rate,
+            slippage_bps=EXPECTED_SLIPPAGE_BPS,
+            maintenance_rate=rules.maintenance_rate,
+            free_usd=facts.free_usd,
+        )
+    except ValueError as error:
+        raise refused(str(error)) from error
+
+
+def _check(asked: TradeInput, facts: MarketFacts, leverage: int, margin_usd: Decimal, price: Decimal) -> None:
+    rules = facts.rules
     plan = Proposal(
         coin=asked.coin,
-        margin_usd=asked.margin_usd,
+        margin_usd=margin_usd,
         leverage=leverage,
         unit_size=asked.unit_size,
         ladder=asked.ladder,
-        price=rules.mid_price,
+        limits=asked.limits,
+        price=price,
         max_leverage=rules.max_leverage,
         maintenance_rate=rules.maintenance_rate,
         min_notional_usd=rules.min_notional_usd,
@@ -98,15 +137,17 @@ def _check(record: TradeRecord, facts: MarketFacts, leverage: int) -> None:
             f"the account already holds {facts.position.size:f} {asked.coin} that no trade here opened: close it first "
             f"(hypertrader exchange close {asked.coin})"
         )
-    if facts.free_usd < asked.margin_usd:
-        reasons.append(f"margin is {asked.margin_usd:f}; the account has {plain(facts.free_usd):f} USD free")
+    if facts.free_usd < margin_usd:
+        reasons.append(f"margin is {margin_usd:f}; the account has {plain(facts.free_usd):f} USD free")
     if reasons:
         raise refused("; ".join(reasons))
 
 
-async def _buy(record: TradeRecord, desk: Desk, terms: Terms, price: Decimal) -> tuple[Execution, int]:
+async def _buy(
+    record: TradeRecord, desk: Desk, terms: Terms, margin_usd: Decimal, price: Decimal
+) -> tuple[Execution, int]:
     """The opening position, in as many orders as the book takes, and the time of its last fill."""
-    target = round_down(record.input.margin_usd * terms.leverage / price, terms.lot)
+    target = round_down(margin_usd * terms.leverage / price, terms.lot)
     size, cost, fee_usd, since_ms = Decimal(0), Decimal(0), Decimal(0), 0
     for _ in range(TRIES_MAX):
         intent = await desk.prepare(target - size, price)

@@ -41,6 +41,7 @@ class Reconciler:
 
     async def look_now_and_then(self) -> None:
         record = self._record
+        await workflow.wait_condition(lambda: record.state is not None)
         # Also of a trade that was opened by a release which did not look.
         record.looked_ms = record.looked_ms or now_ms()
         record.agreed_ms = record.agreed_ms or now_ms()
@@ -155,7 +156,7 @@ class Reconciler:
         record.mode, record.attention, record.new_unit_size = Mode.CLOSED, None, None
         if not was_stopped:
             record.close_reason = "released by the operator"
-            pnl_usd = self._state.equity(price) - record.input.margin_usd
+            pnl_usd = self._state.equity(price) - record.margin_usd
             self._diary.add(entries.Closed, reason=record.close_reason, realized_pnl_usd=pnl_usd, price=price)
 
     def _agree(self, findings: Findings) -> None:

@@ -5,6 +5,9 @@ changes is in `TradeRecord`, so the workflow can continue as new between any two
 """
 
 import asyncio
+import contextlib
+from datetime import timedelta
+from decimal import Decimal
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
@@ -21,14 +24,20 @@ with workflow.unsafe.imports_passed_through():
     from workflows.desk import Desk, current_price
     from workflows.diary import Diary, now_ms
     from workflows.display import details_markdown, search_attributes
+    from workflows.editing import take_edit
+    from workflows.entry import Entry, has_to_wait
+    from workflows.expiry import close_at_expiry
     from workflows.following import Following
     from workflows.handlers import Handlers
     from workflows.messenger import Messenger
-    from workflows.opening import open_trade
+    from workflows.opening import check_beforehand, open_trade
     from workflows.reconcile import Reconciler
 
 HISTORY_EVENTS_MAX = 1_000
 """The run is renewed above it: a restarted worker reads that much in a moment."""
+TELLS_WITHIN = timedelta(minutes=1)
+WATCHED = (Mode.TRADING, Mode.PAUSED)
+"""Modes in which prices are folded, and a limit may be broken."""
 OUTBOX_MAX = 2_000
 """Entries the journal could not take, above which a trade sends no more orders: its state has to stay small."""
 
@@ -48,6 +57,7 @@ class Trade(Handlers):
         """False only in a run that release 0.1.0 began: it replays as it was, and is renewed as soon as it is live."""
         self._shown = search_attributes(record)
         self._following = Following(record, self._commands.note)
+        self._entry = Entry(record, follow=self._following.begin, can_renew=self._can_renew)
 
     @workflow.run
     async def run(self, record: TradeRecord) -> TradeResult:
@@ -67,10 +77,8 @@ class Trade(Handlers):
     async def _live(self) -> TradeResult:
         record = self._record
         background = self._in_the_background()
-        if record.mode is Mode.OPENING:
-            await self._open()
-            await self._move_to_the_signers_queue()
-        if record.mode is not Mode.STOPPED:
+        await self._enter()
+        if record.mode not in (Mode.STOPPED, Mode.CLOSED):
             self._following.begin()
         while record.mode is not Mode.CLOSED:
             try:
@@ -88,6 +96,24 @@ class Trade(Handlers):
         await workflow.wait_condition(workflow.all_handlers_finished)
         return self._result()
 
+    async def _enter(self) -> None:
+        """From the start to an open position, or to the end if the trade is told so before."""
+        record = self._record
+        if record.mode is Mode.OPENING and has_to_wait(record.input.entry):
+            await check_beforehand(record)
+            record.mode = Mode.WAITING
+        while record.mode is Mode.WAITING:
+            self._show()
+            if record.new_input is not None:
+                await self._take_edit()
+            if self._can_renew():
+                workflow.continue_as_new(record)
+            await self._entry.advance()
+        self._following.end()
+        if record.mode is Mode.OPENING:
+            await self._open()
+            await self._move_to_the_signers_queue()
+
     def _in_the_background(self) -> list[asyncio.Task[None]]:
         tasks = [asyncio.create_task(self._diary.write_forever())]
         if self._reconciles:
@@ -98,6 +124,7 @@ class Trade(Handlers):
                     self._reconciler.look_now_and_then(),
                     homecoming.report_forever(),
                     self._messenger.deliver_forever(),
+                    close_at_expiry(self._record, self._end),
                 )
             ]
         return tasks
@@ -107,7 +134,7 @@ class Trade(Handlers):
         await workflow.wait_condition(lambda: self._has_work() or self._time_to_renew())
         # Also between one piece of work and the next: the inbox and what is pending go on in the next run. No await
         # between this check and the renewal, so a signal that comes later is the next run's.
-        if self._time_to_renew() and workflow.all_handlers_finished():
+        if self._can_renew():
             workflow.continue_as_new(self._record)
         if self._has_work():
             await self._act_or_ask_for_help()
@@ -132,8 +159,12 @@ class Trade(Handlers):
             await self._settle_answer()
         elif self._is_closing():
             await self._close_some()
+        elif record.state is not None and record.state.breach is not None:
+            self._end(record.state.breach)
         elif self._look_is_due():
             await self._reconciler.compare()
+        elif record.new_input is not None:
+            await self._take_edit()
         elif record.new_unit_size is not None:
             await self._regrid()
         elif len(record.outbox) > OUTBOX_MAX and record.mode is Mode.TRADING:
@@ -149,6 +180,19 @@ class Trade(Handlers):
         if record.state and record.state.cycle != cycle:
             self._following.begin()
 
+    def _end(self, reason: str) -> None:
+        """By a limit of the plan, or at its last moment."""
+        self._commands.end(reason)
+        self._messenger.tell(reason)
+        if self._record.trade is not None:
+            self._diary.add(AlertRecord, text=reason)
+
+    async def _take_edit(self) -> None:
+        if refusal := await take_edit(self._record):
+            self._commands.note(f"edit refused: {refusal}")
+        elif self._record.mode is not Mode.WAITING:
+            self._following.begin()
+
     async def _close_some(self) -> None:
         if not self._reconciles:
             await close_some_as_in_0_1(self._record, self._desk, self._diary)
@@ -161,7 +205,7 @@ class Trade(Handlers):
         """No orders until a person says how it goes on; but a close that was asked for is tried again, for ever."""
         record = self._record
         workflow.logger.error("ATTENTION: %s", text)
-        record.new_unit_size = None
+        record.new_unit_size = record.new_input = None
         if text != record.attention:
             self._diary.add(AlertRecord, text=text)
             self._messenger.tell(text)
@@ -179,9 +223,17 @@ class Trade(Handlers):
     async def _open(self) -> None:
         try:
             await open_trade(self._record, self._desk, self._diary)
-        except FailureError:
+        except FailureError as error:
             await self._diary.written()
+            if has_to_wait(self._record.input.entry):
+                await self._tell_of_no_entry(error)
             raise
+
+    async def _tell_of_no_entry(self, error: FailureError) -> None:
+        """Nobody is looking any more."""
+        self._messenger.tell(f"the entry came, and nothing was opened: {error.cause or error}")
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(lambda: not self._record.notices, timeout=TELLS_WITHIN)
 
     async def _move_to_the_signers_queue(self) -> None:
         """From here on the trade runs only where its signer's key is, in the very processes that send its orders. One
@@ -193,8 +245,9 @@ class Trade(Handlers):
 
     def _has_work(self) -> bool:
         record = self._record
-        asked = record.answer is not None or record.new_unit_size is not None
-        return asked or self._is_closing() or self._look_is_due() or self._book.has_work()
+        asked = record.answer is not None or record.new_unit_size is not None or record.new_input is not None
+        broken = record.state is not None and record.state.breach is not None and record.mode in WATCHED
+        return asked or broken or self._is_closing() or self._look_is_due() or self._book.has_work()
 
     def _is_closing(self) -> bool:
         record = self._record
@@ -202,6 +255,9 @@ class Trade(Handlers):
 
     def _look_is_due(self) -> bool:
         return self._reconciles and self._reconciler.has_work()
+
+    def _can_renew(self) -> bool:
+        return self._time_to_renew() and workflow.all_handlers_finished()
 
     def _time_to_renew(self) -> bool:
         info = workflow.info()
@@ -235,12 +291,16 @@ class Trade(Handlers):
 
     def _result(self) -> TradeResult:
         record = self._record
-        assert record.state is not None and record.last_price is not None
+        if record.state is None:
+            nothing = Decimal(0)
+            reason = record.close_reason or ""
+            return TradeResult(coin=record.input.coin, reason=reason, cycles=0, equity=nothing, pnl_usd=nothing)
+        assert record.last_price is not None
         equity = record.state.equity(record.last_price)
         return TradeResult(
             coin=record.input.coin,
             reason=record.close_reason or "",
             cycles=record.state.cycle,
             equity=equity,
-            pnl_usd=equity - record.input.margin_usd,
+            pnl_usd=equity - record.margin_usd,
         )

@@ -9,7 +9,19 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from strategy.values import plain
     from workflows.commands import Commands
-    from workflows.contracts import Adopt, Close, Mode, Pause, Rehedge, Release, Resume, SetUnitSize, Stop, TradeRecord
+    from workflows.contracts import (
+        Adopt,
+        Close,
+        Edit,
+        Mode,
+        Pause,
+        Rehedge,
+        Release,
+        Resume,
+        SetUnitSize,
+        Stop,
+        TradeRecord,
+    )
 
 ANSWERS_AFTER = timedelta(seconds=90)
 """At the latest: a handler that waits for ever would keep the run from being renewed."""
@@ -109,8 +121,23 @@ class Updates:
     def _check_set_unit_size(self, given: Any = None, *extra: Any) -> None:
         self._commands.check_set_unit_size(self._commands.read(SetUnitSize, given, extra))
 
+    @workflow.update(name="edit", description="As the signal; answers when the new version is followed")
+    async def update_edit(self, given: Any = None, *extra: Any) -> str:
+        asked = self._commands.read(Edit, given, extra)
+        done = self._commands.edit(asked)
+        await workflow.wait_condition(lambda: self._record.new_input is None)
+        if self._record.input != asked.input:
+            raise ApplicationError("; ".join(self._record.notes[-1:]) or "the trade is closing", non_retryable=True)
+        return done
+
+    @update_edit.validator
+    def _check_edit(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_edit(self._commands.read(Edit, given, extra))
+
     def _how_it_closed(self) -> str:
         record = self._record
+        if record.state is None:
+            return f"closed: nothing was opened on {record.input.coin}"
         if record.mode is Mode.ATTENTION:
             return f"attention: {record.attention}"
         how = "is flat" if record.flat_proof is not None or not self._reconciles else "was released as it is"

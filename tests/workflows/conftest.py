@@ -17,6 +17,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.field_mask_pb2 import FieldMask
+from temporalio.api.common.v1 import TimeSkippingConfig, WorkflowExecution
+from temporalio.api.common.v1.message_pb2 import FastForwardConfig
+from temporalio.api.workflowservice.v1 import (
+    PollWorkflowExecutionTimeSkippingRequest,
+    UpdateWorkflowExecutionOptionsRequest,
+)
 from temporalio.client import Client, WorkflowHandle
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
@@ -47,6 +55,7 @@ SERVER_FLAGS = (
     "history.timerProcessorMaxPollRPS=2000",
     'history.timerProcessorMaxTimeShift="10ms"',
     'history.workflowIdReuseMinimalInterval="0s"',
+    "frontend.WorkflowTimeSkippingEnabled=true",
 )
 
 
@@ -163,6 +172,24 @@ class Rig:
         await self.tell(price)
         return await self.until(
             lambda status: status.price == price and not status.order_in_flight and unit in (None, status.unit)
+        )
+
+    async def fast_forward(self, by: timedelta) -> None:
+        """The trade's timers fire as if so much time had passed; everybody else's clock stays."""
+        told, duration, execution = uuid.uuid4().hex, Duration(), WorkflowExecution(workflow_id=self.trade.id)
+        duration.FromTimedelta(by)
+        asked = UpdateWorkflowExecutionOptionsRequest(
+            namespace=self.client.namespace,
+            workflow_execution=execution,
+            update_mask=FieldMask(paths=["time_skipping_config"]),
+        )
+        skipping = TimeSkippingConfig(enabled=True, fast_forward_config=FastForwardConfig(id=told, duration=duration))
+        asked.workflow_execution_options.time_skipping_config.CopyFrom(skipping)
+        await self.client.workflow_service.update_workflow_execution_options(asked)
+        await self.client.workflow_service.poll_workflow_execution_time_skipping(
+            PollWorkflowExecutionTimeSkippingRequest(
+                namespace=self.client.namespace, workflow_execution=execution, fast_forward_id=told
+            )
         )
 
     async def orders_accepted(self) -> list[Any]:

@@ -1,0 +1,114 @@
+"""A new version of the plan of a running trade: what may change now, and how it is taken."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from strategy.checks import grid_refusal
+    from strategy.fold import regridded
+    from strategy.risk import breach
+    from strategy.state import TradeState
+    from workflows.contracts import Mode, PlanVersion, TradeInput, TradeRecord
+    from workflows.desk import current_price
+    from workflows.diary import now_ms
+
+NEVER = ("coin", "network")
+"""Another one is another trade."""
+BEFORE_THE_ENTRY = ("margin_usd", "size", "leverage", "unit_mode", "entry")
+AT_100_PERCENT_LONG = ("unit_size", "ladder")
+"""Steps belong to the lines they were taken at."""
+VERSIONS_KEPT = 50
+WORDS_MAX = 60
+
+
+def edit_refusal(record: TradeRecord, asked: TradeInput) -> str | None:
+    """Why the trade can't follow this version from here on; None when it can."""
+    return next(_refusals(record, asked), None)
+
+
+def _refusals(record: TradeRecord, asked: TradeInput) -> Iterator[str]:
+    changed = changed_fields(record.input, asked)
+    if not changed:
+        yield "nothing is changed"
+    for field in NEVER:
+        if field in changed:
+            yield f"{field} is {getattr(asked, field)}; a running trade keeps its {getattr(record.input, field)}"
+    state = record.state
+    if state is None:
+        return
+    for field in BEFORE_THE_ENTRY:
+        if field in changed:
+            yield f"{field} can change only before the entry; close the trade and start the plan anew"
+    if type(asked.ladder) is not type(state.terms.ladder):
+        yield "the strategy can change only within its kind; close the trade and start the plan anew"
+    yield from _of_the_grid(record, state, asked, changed)
+    yield from _of_the_limits(record, state, asked)
+
+
+def _of_the_grid(record: TradeRecord, state: TradeState, asked: TradeInput, changed: frozenset[str]) -> Iterator[str]:
+    for field in AT_100_PERCENT_LONG:
+        if field in changed and not state.fully_long:
+            yield f"{field} can change only at 100% long in ADVANCE (at its high); the trade is in {state.phase}"
+    assert record.last_price is not None
+    refusal = grid_refusal(
+        record.last_price, asked.unit_size, asked.ladder, state.terms.leverage, record.maintenance_rate, asked.limits
+    )
+    if refusal is not None and changed.intersection((*AT_100_PERCENT_LONG, "limits")):
+        yield refusal
+
+
+def _of_the_limits(record: TradeRecord, state: TradeState, asked: TradeInput) -> Iterator[str]:
+    limits, price = asked.limits, record.last_price
+    assert price is not None
+    if limits.max_leverage is not None and limits.max_leverage < state.terms.leverage:
+        yield f"max_leverage is {limits.max_leverage}; the trade has {state.terms.leverage}x"
+    equity_usd = state.equity(price)
+    peak_usd = max(state.equity_peak_usd, equity_usd)
+    broken = breach(limits, price=price, margin_usd=record.margin_usd, peak_usd=peak_usd, equity_usd=equity_usd)
+    if broken is not None:
+        yield f"the trade would end at once: {broken}"
+    if asked.expires_ms is not None and asked.expires_ms <= now_ms():
+        yield f"expires_ms is {asked.expires_ms}; a moment ahead is allowed"
+
+
+async def take_edit(record: TradeRecord) -> str | None:
+    """Follow the version that was asked for, a new grid at the current price included; a refusal if it can't be."""
+    asked = record.new_input
+    assert asked is not None
+    changed = changed_fields(record.input, asked)
+    if record.state is not None and changed.intersection(AT_100_PERCENT_LONG):
+        record.last_price = await current_price(record.input.network, record.input.coin)
+    record.new_input = None
+    if refusal := edit_refusal(record, asked):
+        return refusal
+    words = "; ".join(_words(record.input, asked, field) for field in sorted(changed - {"plan"}))
+    version = asked.plan.version if asked.plan else 0
+    record.plan_versions = [*record.plan_versions, PlanVersion(version=version, at_ms=now_ms(), changes=words)][
+        -VERSIONS_KEPT:
+    ]
+    record.input = asked
+    if record.mode is Mode.WAITING:
+        record.watch = None
+    elif record.state is not None and record.last_price is not None:
+        record.state = _followed(record.state, asked, changed, record.last_price)
+        if changed.intersection(AT_100_PERCENT_LONG):
+            record.inbox.clear()
+            record.since_ms = max(record.since_ms, now_ms())
+    return None
+
+
+def _followed(state: TradeState, asked: TradeInput, changed: frozenset[str], price: Decimal) -> TradeState:
+    update = {"ladder": asked.ladder, "at_reset": asked.at_reset, "limits": asked.limits}
+    after = state.changed(terms=state.terms.model_copy(update=update))
+    return regridded(after, price, asked.unit_size) if changed.intersection(AT_100_PERCENT_LONG) else after
+
+
+def changed_fields(before: TradeInput, after: TradeInput) -> frozenset[str]:
+    return frozenset(name for name in TradeInput.model_fields if getattr(before, name) != getattr(after, name))
+
+
+def _words(before: TradeInput, after: TradeInput, field: str) -> str:
+    was, now = (str(value.model_dump(mode="json", include={field})[field])[:WORDS_MAX] for value in (before, after))
+    return f"{field}: {was} -> {now}"
