@@ -1,11 +1,12 @@
 """A trading plan: what to trade, how large, by which strategy, when to begin and when to stop. Read docs/plans.md."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, PositiveInt, model_validator
+from pydantic import AwareDatetime, Discriminator, Field, PositiveInt, Tag, model_validator
 
 from strategy.fibonacci import FIBONACCI, Fibonacci
 from strategy.ladder import PRESETS, AtReset, Ladder
@@ -20,6 +21,25 @@ FIBONACCI_DRAWDOWN_MAX = Decimal("0.23")
 
 Usd = Annotated[Decimal, Field(gt=0, max_digits=40)]
 Share = Annotated[Decimal, Field(gt=0, le=1)]
+
+
+def _kind(strategy: object) -> str:
+    """What a strategy is meant to be, so that only that one's fields are asked for."""
+    match strategy:
+        case str():
+            return "named"
+        case Fibonacci():
+            return "fibonacci"
+        case Mapping() if "levels" in strategy:
+            return "fibonacci"
+        case _:
+            return "ladder"
+
+
+Strategy = Annotated[
+    Annotated[str, Tag("named")] | Annotated[Ladder, Tag("ladder")] | Annotated[Fibonacci, Tag("fibonacci")],
+    Discriminator(_kind),
+]
 
 
 class Size(Value):
@@ -101,7 +121,7 @@ class TradingPlan(Value):
     size: Size
     leverage: PositiveInt = 1
     unit_size: Usd
-    strategy: str | Ladder | Fibonacci
+    strategy: Strategy
     """v6, v7 or fibonacci, or one written out."""
     unit_mode: UnitMode = UnitMode.FULL
     at_reset: AtReset = AtReset.CAP
@@ -119,6 +139,16 @@ class TradingPlan(Value):
             raise ValueError(f"strategy is {self.strategy}; {', '.join(NAMED)} or one written out is allowed")
         if self.exit.expires is not None and self.entry.not_before is not None:
             _require_order(self.entry.not_before, self.exit.expires)
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_its_own_limits(self) -> "TradingPlan":
+        """What can be told before there is a price; the rest is checked when the trade opens."""
+        if self.limits.max_leverage is not None and self.leverage > self.limits.max_leverage:
+            raise ValueError(f"leverage is {self.leverage}; limits.max_leverage allows {self.limits.max_leverage}")
+        stop_price, entry_price = self.exit.stop_price, self.entry.price
+        if stop_price is not None and entry_price is not None and stop_price >= entry_price:
+            raise ValueError(f"exit.stop_price is {stop_price}; it must be below entry.price, which is {entry_price}")
         return self
 
     @property
