@@ -30,10 +30,11 @@ from cli.errors import CommandFailed
 from cli.opening import refusal, wait_until_open
 from cli.venue import Venue
 from connection import connect
+from plans.plan import TradingPlan
 from settings import Settings
 from strategy.ladder import V6, AtReset, Ladder
 from strategy.units import UnitMode
-from workflows.contracts import Mode, TradeInput, TradeRecord, TradeStatus, workflow_id
+from workflows.contracts import Edit, Mode, TradeInput, TradeRecord, TradeStatus, workflow_id
 
 Number = Decimal | int | str
 
@@ -82,7 +83,25 @@ async def start_trade(
         network=settings.network.value,
         accepts_costs=yes,
     )
-    client = client or await connect(settings)
+    return await begin(client or await connect(settings), asked)
+
+
+async def start_plan(client: Client, plan: TradingPlan, settings: Settings) -> TradeStatus:
+    """Start the trade of a plan: it is open when this returns, or waits for its entry. Raises CommandFailed."""
+    async with Venue(settings) as venue:
+        coin = await venue.coin_of(plan.coin)
+    return await begin(client, TradeInput.of(plan.model_copy(update={"coin": coin}), settings.network.value))
+
+
+async def edit_plan(client: Client, plan: TradingPlan, settings: Settings, reason: str = "") -> str:
+    """Have the running trade of the plan's coin follow this version. Raises CommandFailed with the refusal."""
+    asked = Edit(input=TradeInput.of(plan, settings.network.value), reason=reason)
+    return await command(client, plan.coin, "edit", asked)
+
+
+async def begin(client: Client, asked: TradeInput) -> TradeStatus:
+    """Returns when the position is open, or is waited for. Raises CommandFailed, with nothing opened."""
+    coin = asked.coin
     try:
         handle: WorkflowHandle[Any, Any] = await client.start_workflow(
             "Trade",
@@ -92,7 +111,7 @@ async def start_trade(
             task_timeout=TASK_TIMEOUT,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            static_summary=f"{coin} {ladder.name}: {asked.margin_usd:f} USD, units of {asked.unit_size:f} USD",
+            static_summary=_summary(asked),
         )
     except WorkflowAlreadyStartedError:
         raise CommandFailed(
@@ -101,6 +120,12 @@ async def start_trade(
         ) from None
     await wait_until_open(client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id), coin)
     return await status(client, coin)
+
+
+def _summary(asked: TradeInput) -> str:
+    what = f"{asked.coin} {asked.ladder.name}, units of {asked.unit_size:f} USD"
+    plan = f"; plan {asked.plan.name}, version {asked.plan.version}" if asked.plan else ""
+    return what + (f", {asked.margin_usd:f} USD of margin" if asked.margin_usd is not None else "") + plan
 
 
 async def status(client: Client, coin: str) -> TradeStatus:

@@ -13,7 +13,7 @@ from activities.messages import Message, Notice, Outage
 from exchange.port import Fill, Intent, PriceRange
 from journal.entries import Entry, TradeRef, Who
 from plans.entry import EntryWatch
-from plans.plan import Backstop, EntryRule, Size
+from plans.plan import Backstop, EntryRule, Size, TradingPlan
 from strategy.fibonacci import Fibonacci, Hedge
 from strategy.fold import Decision
 from strategy.ladder import V6, AtReset, Ladder
@@ -55,6 +55,27 @@ class TradeInput(Message):
     network: str = "paper"
     accepts_costs: bool = False
     """The trader confirmed that a unit is smaller than 3 times the costs of a round trip."""
+
+    @classmethod
+    def of(cls, plan: TradingPlan, network: str) -> "TradeInput":
+        expires = plan.exit.expires
+        return cls(
+            coin=plan.coin,
+            margin_usd=plan.size.margin_usd,
+            size=None if plan.size.margin_usd is not None else plan.size,
+            unit_size=plan.unit_size,
+            leverage=plan.leverage,
+            ladder=plan.ladder,
+            unit_mode=plan.unit_mode,
+            at_reset=plan.at_reset,
+            limits=plan.trade_limits,
+            entry=plan.entry,
+            expires_ms=None if expires is None else int(expires.timestamp() * 1000),
+            backstop=plan.backstop,
+            plan=PlanRef(name=plan.name, version=plan.version),
+            network=network,
+            accepts_costs=plan.accepts_costs,
+        )
 
 
 class Mode(StrEnum):

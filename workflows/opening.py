@@ -27,19 +27,16 @@ async def check_beforehand(record: TradeRecord) -> None:
     """Of a trade that waits for its entry: what would be refused now is. Raises Refused."""
     asked = record.input
     facts = await inspect_market(asked.network, asked.coin)
-    leverage = asked.leverage if asked.leverage is not None else facts.rules.max_leverage
-    price = asked.entry.price or facts.rules.mid_price
-    _check(asked, facts, leverage, _margin_usd(asked, facts, leverage, price), price)
+    _check(facts, _proposal(asked, facts, asked.entry.price or facts.rules.mid_price))
 
 
 async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
     """Check, set leverage, buy; afterwards the record holds an open trade. Raises Refused with nothing opened."""
     asked = record.input
     facts = await inspect_market(asked.network, asked.coin)
-    leverage = asked.leverage if asked.leverage is not None else facts.rules.max_leverage
-    price = facts.rules.mid_price
-    margin_usd = _margin_usd(asked, facts, leverage, price)
-    _check(asked, facts, leverage, margin_usd, price)
+    proposal = _proposal(asked, facts, facts.rules.mid_price)
+    _check(facts, proposal)
+    leverage, margin_usd = proposal.leverage, proposal.margin_usd
     record.account, record.signer = facts.account, facts.signer
     record.asset, record.size_decimals = facts.rules.asset, facts.rules.size_decimals
     record.slippage_bps, record.maintenance_rate = facts.slippage_bps, facts.rules.maintenance_rate
@@ -54,7 +51,7 @@ async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
         min_notional_usd=facts.rules.min_notional_usd,
         limits=asked.limits,
     )
-    execution, since_ms = await _buy(record, desk, terms, margin_usd, price)
+    execution, since_ms = await _buy(record, desk, terms, margin_usd, proposal.price)
     state = opened(terms, asked.unit_size, margin_usd, execution, unit_mode=asked.unit_mode)
     record.state, record.since_ms, record.last_price = state, since_ms, execution.average_price
     record.opened_ms = record.agreed_ms = record.funding_ms = since_ms + 1
@@ -86,37 +83,13 @@ def _trade_ref(record: TradeRecord) -> TradeRef:
     )
 
 
-def _margin_usd(asked: TradeInput, facts: MarketFacts, leverage: int, price: Decimal) -> Decimal:
-    """As given, or by the plan's size. Raises Refused."""
-    if asked.margin_usd is not None:
-        return asked.margin_usd
-    if asked.size is None:
-        raise refused("margin is missing; margin_usd or size is needed")
+def _proposal(asked: TradeInput, facts: MarketFacts, price: Decimal) -> Proposal:
+    """What is asked for, at this price, with its margin found if the plan gives a size. Raises Refused."""
     rules = facts.rules
-    try:
-        return margin_for(
-            asked.size,
-            ladder=asked.ladder,
-            limits=asked.limits,
-            leverage=leverage,
-            unit_size=asked.unit_size,
-            price=price,
-            lot=rules.lot,
-            fee_rate=rules.taker_fee_rate,
-            slippage_bps=EXPECTED_SLIPPAGE_BPS,
-            maintenance_rate=rules.maintenance_rate,
-            free_usd=facts.free_usd,
-        )
-    except ValueError as error:
-        raise refused(str(error)) from error
-
-
-def _check(asked: TradeInput, facts: MarketFacts, leverage: int, margin_usd: Decimal, price: Decimal) -> None:
-    rules = facts.rules
-    plan = Proposal(
+    proposal = Proposal(
         coin=asked.coin,
-        margin_usd=margin_usd,
-        leverage=leverage,
+        margin_usd=asked.margin_usd or Decimal(0),
+        leverage=asked.leverage if asked.leverage is not None else rules.max_leverage,
         unit_size=asked.unit_size,
         ladder=asked.ladder,
         limits=asked.limits,
@@ -129,13 +102,24 @@ def _check(asked: TradeInput, facts: MarketFacts, leverage: int, margin_usd: Dec
         slippage_bps=EXPECTED_SLIPPAGE_BPS,
         accepts_costs=asked.accepts_costs,
     )
-    reasons = list(refusals(plan))
+    if asked.margin_usd is not None or asked.size is None:
+        return proposal
+    try:
+        margin_usd = margin_for(asked.size, proposal, facts.free_usd)
+    except ValueError as error:
+        raise refused(str(error)) from error
+    return proposal.model_copy(update={"margin_usd": margin_usd})
+
+
+def _check(facts: MarketFacts, proposal: Proposal) -> None:
+    rules, coin, margin_usd = facts.rules, proposal.coin, proposal.margin_usd
+    reasons = list(refusals(proposal))
     if rules.only_isolated:
-        reasons.append(f"{asked.coin} allows isolated margin only; trades use cross margin: choose another coin")
+        reasons.append(f"{coin} allows isolated margin only; trades use cross margin: choose another coin")
     if facts.position.size:
         reasons.append(
-            f"the account already holds {facts.position.size:f} {asked.coin} that no trade here opened: close it first "
-            f"(hypertrader exchange close {asked.coin})"
+            f"the account already holds {facts.position.size:f} {coin} that no trade here opened: close it first "
+            f"(hypertrader exchange close {coin})"
         )
     if facts.free_usd < margin_usd:
         reasons.append(f"margin is {margin_usd:f}; the account has {plain(facts.free_usd):f} USD free")
