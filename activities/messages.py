@@ -56,6 +56,16 @@ class OrderRequest(Message):
     intent: Intent
 
 
+class CancelRequest(Message):
+    """`since_ms`: not after the order was placed; its fills are looked for from then on."""
+
+    network: str
+    account: str
+    coin: str
+    cloid: str
+    since_ms: int
+
+
 class JournalBatch(Message):
     """Entries of one trade, in order of their numbers; writing them twice is writing them once."""
 

@@ -9,9 +9,9 @@ from temporalio.exceptions import ApplicationError
 from activities.failures import refused, told_to_temporal
 from activities.heartbeats import heartbeating
 from activities.looking import LookingActivities
-from activities.messages import LeverageChange, MarketFacts, MarketQuestion, OrderRequest
+from activities.messages import CancelRequest, LeverageChange, MarketFacts, MarketQuestion, OrderRequest
 from exchange.gateway import HyperliquidGateway
-from exchange.port import OrderOutcome, Position
+from exchange.port import CancelOutcome, OrderOutcome, Position
 from settings import Settings
 from telemetry.tracing import context_of
 
@@ -77,7 +77,10 @@ class TradingActivities:
 
     @activity.defn
     async def execute_order(self, request: OrderRequest) -> OrderOutcome:
-        """Send an intent and establish its definite outcome: at most one order, however often this runs and where."""
+        """Send an intent and establish its definite outcome: at most one order, however often this runs and where.
+
+        A stop's outcome is definite as soon as it rests.
+        """
         self._same_network(request.network)
         intent = request.intent
         attributes: dict[str, str | int] = {
@@ -90,6 +93,18 @@ class TradingActivities:
         ):
             async with heartbeating(), told_to_temporal():
                 return await self._gateway.execute(intent)
+
+    @activity.defn
+    async def cancel_order(self, request: CancelRequest) -> CancelOutcome:
+        """Take a stop off the exchange, and say whether it had fired; of one that is gone already, how it ended."""
+        self._same_network(request.network)
+        if request.account != self._gateway.account:
+            raise ApplicationError(
+                f"the trade is of account {request.account}; this worker serves {self._gateway.account}",
+                type="WrongAccount",
+            )
+        async with heartbeating(), told_to_temporal():
+            return await self._gateway.cancel_order(request.coin, request.cloid, since_ms=request.since_ms)
 
     def _same_network(self, network: str, *, final: bool = False) -> None:
         """An open trade waits for a worker of its network; one that is being opened is refused."""

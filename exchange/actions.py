@@ -11,7 +11,7 @@ NOOP: dict[str, Any] = {"type": "noop"}
 
 
 def order_action(intent: Intent) -> dict[str, Any]:
-    """A market order: IOC at the intent's limit.
+    """A market order, IOC at the intent's limit; a stop becomes one when the mark reaches its trigger.
 
     Built from the intent alone, never from today's market data: ccxt would round the price by the digits it had when
     markets were loaded, and a retry would sign other bytes.
@@ -22,15 +22,25 @@ def order_action(intent: Intent) -> dict[str, Any]:
         "p": wire(intent.limit_price),
         "s": wire(intent.size),
         "r": intent.reduce_only,
-        "t": {"limit": {"tif": "Ioc"}},
+        "t": _kind(intent),
         "c": intent.cloid,
     }
     return {"type": "order", "orders": [order], "grouping": "na"}
 
 
+def _kind(intent: Intent) -> dict[str, Any]:
+    if intent.trigger_price is None:
+        return {"limit": {"tif": "Ioc"}}
+    return {"trigger": {"isMarket": True, "triggerPx": wire(intent.trigger_price), "tpsl": "sl"}}
+
+
 def cancel_action(orders: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """By (asset, order id)."""
     return {"type": "cancel", "cancels": [{"a": asset, "o": oid} for asset, oid in orders]}
+
+
+def cancel_by_cloid_action(asset: int, cloid: str) -> dict[str, Any]:
+    return {"type": "cancelByCloid", "cancels": [{"asset": asset, "cloid": cloid}]}
 
 
 def leverage_action(asset: int, leverage: int, *, cross: bool) -> dict[str, Any]:

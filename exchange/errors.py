@@ -17,6 +17,8 @@ class RejectReason(StrEnum):
     """The nonce was outside the signer's window: worth a new intent with a fresh nonce."""
     MARGIN = "margin"
     """Not enough margin: a person has to look."""
+    TRIGGER = "trigger"
+    """The mark has passed the trigger of a stop already: a stop is too late here."""
     RULE = "rule"
     """Tick, lot, minimum, reduce-only or any other rule: retrying the same is pointless."""
 

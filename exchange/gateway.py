@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from exchange import account, shapes
-from exchange.actions import NOOP, cancel_action, leverage_action, order_action
+from exchange.actions import NOOP, cancel_action, cancel_by_cloid_action, leverage_action, order_action
+from exchange.cancelling import cancel
 from exchange.errors import NotSent, Rejected
 from exchange.execution import execute
 from exchange.market_orders import MarketOrders, Number
@@ -17,6 +18,7 @@ from exchange.nonces import NonceSource, wall_ms
 from exchange.port import (
     AccountFacts,
     Balance,
+    CancelOutcome,
     Fill,
     Intent,
     MarketRules,
@@ -29,13 +31,23 @@ from exchange.port import (
 )
 from exchange.roles import vault_address
 from exchange.signing import PrivateKey
-from exchange.sorting import Declined, Filled, NonceUsed, check_action_reply, check_performed, sort_order_reply
+from exchange.sorting import (
+    Declined,
+    Filled,
+    NonceUsed,
+    Removed,
+    Resting,
+    check_action_reply,
+    check_performed,
+    sort_cancel_reply,
+    sort_order_reply,
+)
 from exchange.transport import Transport
 from settings import Settings
 
 CANCELS_PER_ACTION = 100
 FILLS_MARGIN_MS = 60_000
-"""Fills of an intent are asked for from this long before it was made, for clocks that differ."""
+"""Fills of an order are asked for from this long before it was made, for clocks that differ."""
 SUPPORTED_MODES = ("default", "disabled")
 
 
@@ -175,11 +187,15 @@ class HyperliquidGateway:
         return await self.fills(since_ms=since_ms, cloid=intent.cloid)
 
     async def open_orders(self, coin: str | None = None) -> tuple[OpenOrder, ...]:
-        """Resting orders of the account."""
+        """Resting orders of the account, those that wait for a trigger among them."""
         if coin is not None:
             coin = await self.coin_of(coin)
         rows = await self._transport.info({"type": "frontendOpenOrders", "user": self.account})
         return tuple(order for order in shapes.open_orders(rows) if coin is None or order.coin == coin)
+
+    async def open_stops(self, coin: str) -> tuple[OpenOrder, ...]:
+        """Of those in the coin, the ones that wait for a trigger."""
+        return tuple(order for order in await self.open_orders(coin) if order.trigger_price is not None)
 
     async def cancel_orders(self, orders: Sequence[OpenOrder]) -> None:
         """Take resting orders off the book; one that is gone already is no error. Look again for what came of it."""
@@ -187,6 +203,16 @@ class HyperliquidGateway:
         for start in range(0, len(ids), CANCELS_PER_ACTION):
             action = cancel_action(ids[start : start + CANCELS_PER_ACTION])
             check_action_reply(await self._transport.act(action, self.draw_nonce(), vault=await self._vault_address()))
+
+    async def cancel_order(self, coin: str, cloid: str, *, since_ms: int) -> CancelOutcome:
+        """Cancel a resting order, as a stop, and establish its definite end. See `exchange.cancelling`."""
+        return await cancel(self, await self.coin_of(coin), cloid, since_ms=since_ms - FILLS_MARGIN_MS)
+
+    async def remove(self, coin: str, cloid: str) -> Removed:
+        """Send the cancel of one order once."""
+        action = cancel_by_cloid_action(int((await self._market_row(coin))["baseId"]), cloid)
+        vault = await self._vault_address()
+        return sort_cancel_reply(await self._transport.act(action, self.draw_nonce(), vault=vault))
 
     async def account_facts(self, *, since_ms: int, funding_since_ms: int | None = None) -> AccountFacts:
         """Positions and resting orders of all coins, and what was filled and paid since: at least four requests."""
@@ -201,7 +227,7 @@ class HyperliquidGateway:
         """Lowest and highest price between two moments, to the minute; None where nothing was traded."""
         return await account.price_range(self._transport.info, coin, from_ms=from_ms, to_ms=to_ms)
 
-    async def place(self, intent: Intent) -> Filled | Declined:
+    async def place(self, intent: Intent) -> Filled | Resting | Declined:
         """Send the intent once. Only what is returned is definite; settle everything else by `execute`."""
         self._check_own(intent)
         reply = await self._transport.act(
@@ -210,7 +236,7 @@ class HyperliquidGateway:
             vault=await self._vault_address(),
             expires_after_ms=intent.expires_after_ms,
         )
-        return sort_order_reply(reply)
+        return sort_order_reply(reply, may_rest=intent.trigger_price is not None)
 
     async def fence(self, intent: Intent) -> None:
         """Spend the intent's nonce on nothing. Returns when it is spent: the intent can then never execute.

@@ -9,9 +9,13 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from exchange.errors import RejectReason
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class Value(BaseModel):
@@ -99,6 +103,9 @@ class Intent(Value):
     """Wall time after which the exchange must refuse it."""
     traceparent: str | None = None
     """W3C trace context of the decision; not part of what is signed."""
+    trigger_price: Decimal | None = Field(default=None, exclude_if=_is_none)
+    """Set: a stop, that waits until the mark price reaches it, then fills like any order. Not written when there is
+    none, so that intents read and look the same as those of releases that had no stops."""
 
 
 class Fill(Value):
@@ -119,6 +126,9 @@ class Fill(Value):
 class OutcomeStatus(StrEnum):
     FILLED = "filled"
     """Executed, wholly or in part: see `filled_size`."""
+    RESTING = "resting"
+    """A stop that the exchange has taken: it waits for its trigger, whatever becomes of us. What comes of it later is
+    in `open_stops` and the fills."""
     REJECTED = "rejected"
     """The exchange refused it and will never execute it."""
     NOT_EXECUTED = "not_executed"
@@ -144,6 +154,8 @@ class OrderOutcome(Value):
     reason: RejectReason | None = None
     text: str = ""
     """The exchange's own words for a refusal."""
+    oid: int | None = Field(default=None, exclude_if=_is_none)
+    """The exchange's number of an order at rest."""
 
     @property
     def filled_size(self) -> Decimal:
@@ -169,6 +181,28 @@ class OpenOrder(Value):
     side: Side
     size: Decimal
     limit_price: Decimal
+    trigger_price: Decimal | None = Field(default=None, exclude_if=_is_none)
+    """Of an order that waits off the book for its trigger."""
+    reduce_only: bool = False
+
+
+class CancelStatus(StrEnum):
+    CANCELLED = "cancelled"
+    """It can never execute, and nothing of it has: taken off now, or ended before (`text` is the exchange's status)."""
+    FIRED = "fired"
+    """It executed, or began to, before it could be cancelled: `fills` are those that carry its cloid."""
+    NOT_FOUND = "not_found"
+    """The exchange has no such order and no fill of one."""
+
+
+class CancelOutcome(Value):
+    """The definite end of a stop that was to be cancelled."""
+
+    cloid: str
+    status: CancelStatus
+    proof: Proof
+    fills: tuple[Fill, ...] = ()
+    text: str = ""
 
 
 class FundingPayment(Value):
@@ -226,7 +260,9 @@ class Exchange(Protocol):
     async def order_by_cloid(self, cloid: str) -> OrderRecord | None: ...
     async def fills(self, *, since_ms: int, cloid: str | None = None) -> tuple[Fill, ...]: ...
     async def open_orders(self, coin: str | None = None) -> tuple[OpenOrder, ...]: ...
+    async def open_stops(self, coin: str) -> tuple[OpenOrder, ...]: ...
     async def cancel_orders(self, orders: Sequence[OpenOrder]) -> None: ...
+    async def cancel_order(self, coin: str, cloid: str, *, since_ms: int) -> CancelOutcome: ...
     async def account_facts(self, *, since_ms: int, funding_since_ms: int | None = None) -> AccountFacts: ...
     async def price_range(self, coin: str, *, from_ms: int, to_ms: int) -> PriceRange | None: ...
     async def execute(self, intent: Intent) -> OrderOutcome: ...

@@ -174,6 +174,8 @@ def open_orders(rows: Any) -> tuple[OpenOrder, ...]:
                 side=_side(row["side"]),
                 size=Decimal(row["sz"]),
                 limit_price=Decimal(row["limitPx"]),
+                trigger_price=Decimal(row["triggerPx"]) if row["isTrigger"] else None,
+                reduce_only=row["reduceOnly"],
             )
             for row in rows
         )

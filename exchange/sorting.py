@@ -8,6 +8,7 @@ import re
 import socket
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 import aiohttp
@@ -39,11 +40,27 @@ class Filled:
 
 
 @dataclass(frozen=True, slots=True)
+class Resting:
+    """The order was taken and has not executed: a stop, waiting for its trigger."""
+
+    oid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Declined:
     """The order was admitted and refused; `text` is the exchange's."""
 
     reason: RejectReason
     text: str
+
+
+class Removed(StrEnum):
+    """What a cancel found."""
+
+    NOW = "now"
+    """It was open, and is no longer."""
+    NOT_OPEN = "not_open"
+    """Never placed, or over before: the exchange has one sentence for all of these."""
 
 
 _REASONS: tuple[tuple[str, RejectReason], ...] = (
@@ -52,6 +69,7 @@ _REASONS: tuple[tuple[str, RejectReason], ...] = (
     ("Insufficient margin", RejectReason.MARGIN),
     ("insufficient spot balance", RejectReason.MARGIN),
     ("exceed margin tier limit", RejectReason.MARGIN),
+    ("Invalid TP/SL price", RejectReason.TRIGGER),
     ("already expired", RejectReason.EXPIRED),
     ("Invalid nonce", RejectReason.NONCE),
 )
@@ -63,6 +81,7 @@ _RECORD_REASONS = {
     "perpMaxPositionRejected": RejectReason.MARGIN,
     "insufficientSpotBalanceRejected": RejectReason.MARGIN,
     "marginCanceled": RejectReason.MARGIN,
+    "badTriggerPxRejected": RejectReason.TRIGGER,
 }
 
 _CLIENT_ERRORS = frozenset({400, 415, 422})
@@ -133,8 +152,8 @@ def check_performed(reply: Any) -> None:
         raise Unknown(f"the exchange answered {_short(repr(response))}")
 
 
-def sort_order_reply(reply: Any) -> Filled | Declined:
-    """The reply to one IOC order: its only definite forms are `filled` and a per-order `error`."""
+def sort_order_reply(reply: Any, *, may_rest: bool = False) -> Filled | Resting | Declined:
+    """The reply to one order: its only definite forms are `filled`, a per-order `error`, and for a stop `resting`."""
     response = check_action_reply(reply)
     match response:
         case {"type": "order", "data": {"statuses": [{"filled": {"oid": int(oid), "totalSz": str(size)}}]}} if (
@@ -143,8 +162,24 @@ def sort_order_reply(reply: Any) -> Filled | Declined:
             return Filled(oid, Decimal(size))
         case {"type": "order", "data": {"statuses": [{"error": str(text)}]}}:
             return Declined(reason_of(text), text)
+        case {"type": "order", "data": {"statuses": [{"resting": {"oid": int(oid)}}]}} if may_rest:
+            return Resting(oid)
         case _:
             raise Unknown(f"the exchange answered an order with {_short(repr(response))}")
+
+
+def sort_cancel_reply(reply: Any) -> Removed:
+    """The reply to the cancel of one order."""
+    response = check_action_reply(reply)
+    match response:
+        case {"type": "cancel", "data": {"statuses": ["success"]}}:
+            return Removed.NOW
+        case {"type": "cancel", "data": {"statuses": [{"error": str(text)}]}} if "never placed" in text:
+            return Removed.NOT_OPEN
+        case {"type": "cancel", "data": {"statuses": [{"error": str(text)}]}}:
+            raise Rejected(text)
+        case _:
+            raise Unknown(f"the exchange answered a cancel with {_short(repr(response))}")
 
 
 def _never_connected(cause: BaseException | None) -> bool:

@@ -97,14 +97,16 @@ class IntentRecord(BaseEntry):
     reduce_only: bool
     expires_after_ms: int
     purpose: str
+    trigger_price: Decimal | None = Field(default=None, exclude_if=lambda price: price is None)
+    """Of a stop, on the mark price; not written where there is none, as before there were stops."""
 
 
 class OutcomeRecord(BaseEntry):
-    """The definite end of an intent, and how it is known."""
+    """The definite end of an intent, and how it is known; of a stop also that it rests."""
 
     kind: Literal["outcome"] = "outcome"
     cloid: str
-    status: Literal["filled", "rejected", "not_executed"]
+    status: Literal["filled", "resting", "rejected", "not_executed"]
     total_size: Decimal = Decimal(0)
     """Filled, positive."""
     average_price: Decimal | None = None

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Literal
 
+from pydantic import Field
+
 from journal.entries import Entry, FillRecord, IntentRecord, OutcomeRecord, Record
 
 
@@ -24,7 +26,9 @@ class OrderRow(Record):
     signer: str
     nonce: int
     expires_after_ms: int
-    status: Literal["filled", "rejected", "not_executed"] | None = None
+    trigger_price: Decimal | None = Field(default=None, exclude_if=lambda price: price is None)
+    """Of a stop; its `fills` are those after it fired."""
+    status: Literal["filled", "resting", "rejected", "not_executed"] | None = None
     filled_size: Decimal = Decimal(0)
     """In coin, positive."""
     average_price: Decimal | None = None

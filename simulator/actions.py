@@ -39,6 +39,8 @@ def _statuses(kind: str, statuses: list[Any]) -> Response:
 def _order(action: OrderAction, venue: Venue, sender: Sender) -> Response:
     if action.builder and action.builder.f > sender.account.builder_fees.get(action.builder.b, 0):
         raise ActionRefused("Builder fee has not been approved.")
+    if action.grouping != "na":
+        raise ActionRefused(f"Grouping {action.grouping} is not simulated.")
     refusal = _static_refusal(action.orders)
     if refusal:
         return _statuses("order", [refusal])

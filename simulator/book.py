@@ -151,6 +151,5 @@ def mid_of(bid: Decimal | None, ask: Decimal | None, otherwise: Decimal) -> Deci
 
 
 def open_orders(books: Iterable[Book], user: str) -> list[Order]:
-    """A user's resting orders over all coins, oldest first."""
-    found = [order for book in books for order in book.resting.values() if order.user == user]
-    return sorted(found, key=lambda order: order.oid)
+    """A user's orders that rest on these books."""
+    return [order for book in books for order in book.resting.values() if order.user == user]

@@ -102,4 +102,5 @@ def _order(order: Order, filled: dict[int, Decimal]) -> dict[str, Any]:
         "oid": order.oid,
         "size": number(order.size),
         "filledSize": number(filled.get(order.oid, ZERO)),
+        "shrunkSize": number(order.shrunk),
     }

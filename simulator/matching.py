@@ -42,7 +42,6 @@ def execute(venue: Venue, order: Order, book: Book, twist: Twist) -> Status:
         # What an IOC could not match is dropped without an error; its record says filled all the same.
         order.status = "filled"
     elif order.remaining and taken < asked:
-        order.status = "open"
         book.resting[order.oid] = order
     venue.keep_order(order)
     _publish(venue, order, trades, matches, book)
@@ -105,25 +104,34 @@ def _status(order: Order, matches: list[Match], taken: Decimal) -> Status:
 
 
 def cancel(venue: Venue, order: Order, status: str = "canceled") -> None:
-    """Take a resting order off the book; its record keeps the remainder. Without a status its user asked for it."""
-    del venue.books[order.coin].resting[order.oid]
+    """Take an open order away; its record keeps the remainder. Without a status its user asked for it."""
+    if order.is_waiting:
+        del venue.waiting[order.oid]
+    else:
+        del venue.books[order.coin].resting[order.oid]
+        venue.events.append(BookMoved(order.coin))
     order.status, order.status_time_ms = status, venue.market_ms()
     venue.changed(order)
-    venue.events.append(BookMoved(order.coin))
     if status != "canceled":
         venue.events.append(NonUserCancel(order.user, order.coin, order.oid))
 
 
 def _shrink_reduce_only(venue: Venue, users: set[str], book: Book) -> None:
-    """Resting reduce-only orders never exceed the position they reduce, and end with it."""
-    for order in [order for order in book.resting.values() if order.reduce_only and order.user in users]:
-        held = venue.account(order.user).size(order.coin)
-        room = max(ZERO, -held if order.is_buy else held)
+    """Reduce-only orders end with the position they reduce. On the book they never exceed it either; one that waits
+    for its trigger keeps its size until it fires."""
+    waiting = (order for order in venue.waiting.values() if order.coin == book.market.coin)
+    for order in [each for each in (*book.resting.values(), *waiting) if each.reduce_only and each.user in users]:
+        room = room_to_reduce(venue, order)
         if room == 0:
             cancel(venue, order, "reduceOnlyCanceled")
-        elif order.remaining > room:
-            order.remaining = room
+        elif not order.is_waiting and order.shrink(room):
             venue.changed(order)
+
+
+def room_to_reduce(venue: Venue, order: Order) -> Decimal:
+    """How much of a position the order can close."""
+    held = venue.account(order.user).size(order.coin)
+    return max(ZERO, -held if order.is_buy else held)
 
 
 def move_price(venue: Venue, coin: str, price: Decimal) -> None:

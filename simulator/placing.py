@@ -1,13 +1,14 @@
-"""Placing an order: the checks in the venue's order and words, then matching. Trigger orders are refused."""
+"""Placing an order: the checks in the venue's order and words, then matching, or waiting for a trigger."""
 
 from dataclasses import dataclass
 from decimal import Decimal
 
-from simulator import margin
+from simulator.collateral import check_margin
 from simulator.markets import MARKETS, Market
 from simulator.matching import Refused, Status, execute
-from simulator.records import Account, Order
-from simulator.requests import Builder, OrderSpec
+from simulator.records import Account, Order, Trigger
+from simulator.requests import Builder, OrderSpec, OrderType, Tif
+from simulator.triggers import check_trigger, wait
 from simulator.twist import NO_TWIST, Twist
 from simulator.venue import Venue
 
@@ -41,13 +42,12 @@ def check_static(spec: OrderSpec) -> None:
     market = market_of(spec.a)
     if market.delisted:
         raise Refused("Trading is halted.")
-    if spec.t.trigger is not None:
-        raise Refused("Trigger orders are not simulated.")
     if spec.s == 0:
         raise Refused("Order has zero size.")
     if not market.on_lot(spec.s):
         raise Refused("Order has invalid size.")
-    if spec.p == 0 or not market.on_tick(spec.p):
+    prices = [spec.p] if spec.t.trigger is None else [spec.p, spec.t.trigger.triggerPx]
+    if any(price == 0 or not market.on_tick(price) for price in prices):
         raise Refused("Price must be divisible by tick size.")
 
 
@@ -55,8 +55,6 @@ def place(venue: Venue, sender: Sender, spec: OrderSpec, builder: Builder | None
     """One order that passed `check_static`; returns its status object."""
     market = market_of(spec.a)
     now = venue.market_ms()
-    limit = spec.t.limit
-    assert limit is not None
     order = Order(
         oid=venue.next_oid(),
         user=sender.account.address,
@@ -66,7 +64,7 @@ def place(venue: Venue, sender: Sender, spec: OrderSpec, builder: Builder | None
         limit_price=spec.p,
         size=spec.s,
         remaining=spec.s,
-        tif=limit.tif,
+        tif=_tif(spec.t),
         reduce_only=spec.r,
         cloid=spec.c,
         time_ms=now,
@@ -79,9 +77,13 @@ def place(venue: Venue, sender: Sender, spec: OrderSpec, builder: Builder | None
         builder=builder.b if builder else None,
         builder_fee=builder.f if builder else 0,
         hidden_until_ms=sender.twist.hidden_until_ms(venue.wall_ms()),
+        trigger=_trigger(spec.t),
     )
     try:
-        _check_state(venue, sender, order, market)
+        _check_state(venue, sender, order)
+        if order.is_waiting:
+            return wait(venue, order)
+        check_margin(venue, order)
         return execute(venue, order, venue.books[market.coin], sender.twist)
     except Refused as refusal:
         if refusal.status is not None:
@@ -90,9 +92,24 @@ def place(venue: Venue, sender: Sender, spec: OrderSpec, builder: Builder | None
         return {"error": f"{refusal.text} asset={spec.a}"}
 
 
-def _check_state(venue: Venue, sender: Sender, order: Order, market: Market) -> None:
-    account, held = sender.account, sender.account.size(order.coin)
-    reference = venue.mark(order.coin)
+def _tif(kind: OrderType) -> Tif:
+    if kind.limit is not None:
+        return kind.limit.tif
+    assert kind.trigger is not None
+    return "Ioc" if kind.trigger.isMarket else "Gtc"
+
+
+def _trigger(kind: OrderType) -> Trigger | None:
+    asked = kind.trigger
+    if asked is None:
+        return None
+    return Trigger(price=asked.triggerPx, kind=asked.tpsl, is_market=asked.isMarket)
+
+
+def _check_state(venue: Venue, sender: Sender, order: Order) -> None:
+    held = sender.account.size(order.coin)
+    check_trigger(venue, order)
+    reference = order.trigger.price if order.trigger else venue.mark(order.coin)
     if not PRICE_BAND[0] * reference <= order.limit_price <= PRICE_BAND[1] * reference:
         raise Refused("Order price cannot be more than 80% away from the reference price", "oracleRejected")
     opposes = held > 0 if not order.is_buy else held < 0
@@ -101,27 +118,7 @@ def _check_state(venue: Venue, sender: Sender, order: Order, market: Market) -> 
         oversize = sender.twist.oversize or venue.config.reduce_only_oversize
         if not opposes or (order.size > abs(held) and oversize == "reject"):
             raise Refused("Reduce only order would increase position.", "reduceOnlyRejected")
-        order.remaining = min(order.size, abs(held))
+        if not order.is_waiting:
+            order.shrink(abs(held))
     if order.size * order.limit_price < MIN_NOTIONAL_USD and not covers_whole:
         raise Refused("Order must have minimum value of $10.", "minTradeNtlRejected")
-    _check_margin(venue, account, order, market)
-
-
-def _check_margin(venue: Venue, account: Account, order: Order, market: Market) -> None:
-    held = account.size(order.coin)
-    after = held + (order.remaining if order.is_buy else -order.remaining)
-    increase = abs(after) - abs(held) if after * held >= 0 else abs(after)
-    if increase <= 0:
-        return
-    mark = venue.mark(order.coin)
-    leverage = margin.leverage_of(account, market)
-    if leverage.value > market.tier(abs(after) * mark).max_leverage:
-        text = "Order would cause position to exceed margin tier limit at current leverage"
-        raise Refused(text, "perpMaxPositionRejected")
-    needed = margin.initial_margin(account, market, increase, mark)
-    free = margin.available(account, venue.open_orders(account.address), venue.all_marks)
-    if after * held < 0:
-        # A flip first gives back what the closed side held.
-        free += margin.margin_used(account, account.positions[order.coin], mark)
-    if needed > free:
-        raise Refused("Insufficient margin to place order.", "perpMarginRejected")

@@ -109,6 +109,14 @@ class Account(BaseModel):
         self.funding_all_time_usd[position.coin] = before_usd + paid_usd
 
 
+class Trigger(BaseModel):
+    """What a trigger order waits for, on the mark price; `is_market` says that it then takes what its limit allows."""
+
+    price: Decimal
+    kind: Literal["tp", "sl"]
+    is_market: bool
+
+
 class Order(BaseModel):
     """An order that got an id, also a refused one. `size` is what was asked, `remaining` what is not filled yet."""
 
@@ -135,10 +143,36 @@ class Order(BaseModel):
     builder_fee: int = 0
     hidden_until_ms: int = 0
     """Wall time until which a fault hides it, and its fills, from questions."""
+    trigger: Trigger | None = None
+    shrunk: Decimal = ZERO
+    """What was taken off a reduce-only order because the position was smaller."""
 
     @property
     def is_open(self) -> bool:
-        return self.status == "open"
+        return self.status in ("open", "triggered")
+
+    @property
+    def is_waiting(self) -> bool:
+        """A trigger order that has not fired stands on no book."""
+        return self.trigger is not None and self.status == "open"
+
+    @property
+    def fires_below(self) -> bool:
+        """Whether its trigger lies under the market: a stop that sells, or a profit that is taken by buying."""
+        return self.trigger is not None and (self.trigger.kind == "sl") != self.is_buy
+
+    def fires_at(self, mark: Decimal) -> bool:
+        if self.trigger is None:
+            return False
+        return mark <= self.trigger.price if self.fires_below else mark >= self.trigger.price
+
+    def shrink(self, room: Decimal) -> bool:
+        """Reduce-only: no larger than the position it reduces. Whether that changed it."""
+        excess = self.remaining - room
+        if excess <= 0:
+            return False
+        self.remaining, self.shrunk = room, self.shrunk + excess
+        return True
 
 
 class Liquidation(BaseModel):

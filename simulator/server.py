@@ -31,6 +31,7 @@ from simulator.prices import Clock, PriceSource
 from simulator.store import ClockState, Store
 from simulator.streams import Streams
 from simulator.striking import Faults
+from simulator.triggers import fire_due
 from simulator.venue import Venue
 
 __all__ = ["Simulator", "SimulatorConfig", "serve"]
@@ -162,6 +163,7 @@ class Simulator:
         Before it returns, the change is in the file.
         """
         funding.pay_due(self.venue)
+        fire_due(self.venue)
         liquidate(self.venue)
         changes, events = self.venue.drain()
         if self._store is not None:

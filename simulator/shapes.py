@@ -111,6 +111,7 @@ def open_order(order: Order) -> Json:
 
 
 def frontend_order(order: Order) -> Json:
+    trigger = order.trigger
     return {
         "coin": order.coin,
         "side": side(order.is_buy),
@@ -118,17 +119,30 @@ def frontend_order(order: Order) -> Json:
         "sz": number(order.remaining),
         "oid": order.oid,
         "timestamp": order.time_ms,
-        "triggerCondition": "N/A",
-        "isTrigger": False,
-        "triggerPx": "0.0",
+        "triggerCondition": _trigger_condition(order),
+        "isTrigger": trigger is not None,
+        "triggerPx": number(trigger.price if trigger else ZERO),
         "children": [],
         "isPositionTpsl": False,
         "reduceOnly": order.reduce_only,
-        "orderType": "Limit",
+        "orderType": _order_type(order),
         "origSz": number(order.size),
-        "tif": order.tif,
+        "tif": None if trigger else order.tif,
         "cloid": order.cloid,
     }
+
+
+def _trigger_condition(order: Order) -> str:
+    if order.trigger is None:
+        return "N/A"
+    return f"Price {'below' if order.fires_below else 'above'} {number(order.trigger.price)}"
+
+
+def _order_type(order: Order) -> str:
+    if order.trigger is None:
+        return "Limit"
+    kind = "Stop" if order.trigger.kind == "sl" else "Take Profit"
+    return f"{kind} {'Market' if order.trigger.is_market else 'Limit'}"
 
 
 def order_update(order: Order) -> Json:

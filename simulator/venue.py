@@ -73,6 +73,8 @@ class Venue:
             )
             for market in MARKETS
         }
+        self.waiting: dict[int, Order] = {}
+        """Trigger orders that have not fired: on no book, and without margin."""
         self.last_oid = FIRST_OID
         self._last_tid = 0
         self.changes = Changes()
@@ -147,21 +149,26 @@ class Venue:
         return self.accounts[address]
 
     def open_orders(self, user: str, coin: str | None = None) -> list[Order]:
+        """A user's resting and waiting orders, oldest first."""
         books: Iterable[Book] = self.books.values() if coin is None else (self.books[coin],)
-        return open_orders(books, user)
+        waiting = [order for order in self.waiting.values() if order.user == user and coin in (None, order.coin)]
+        return sorted([*open_orders(books, user), *waiting], key=lambda order: order.oid)
 
     def keep_order(self, order: Order) -> None:
-        """File a new order under its ids."""
-        self.orders[order.oid] = order
-        self.orders_of[order.user].append(order.oid)
-        if order.cloid:
-            self.oid_by_cloid[order.user, order.cloid] = order.oid
+        """File an order under its ids, once."""
+        if order.oid not in self.orders:
+            self.orders[order.oid] = order
+            self.orders_of[order.user].append(order.oid)
+            if order.cloid:
+                self.oid_by_cloid[order.user, order.cloid] = order.oid
         self.changed(order)
 
     def restore_order(self, order: Order) -> None:
         """File an order that a former process kept."""
         self.keep_order(order)
-        if order.is_open:
+        if order.is_waiting:
+            self.waiting[order.oid] = order
+        elif order.is_open:
             self.books[order.coin].resting[order.oid] = order
 
     def changed(self, order: Order) -> None:

@@ -84,7 +84,8 @@ def _signers_known(evidence: Evidence, orders: _Orders) -> Iterator[Violation]:
 def _nothing_lost(evidence: Evidence, orders: _Orders) -> Iterator[Violation]:
     """Fills add up to the orders, and all fills of the account to its positions."""
     for order in orders.accepted:
-        executed = Decimal(order["order"]["origSz"]) - Decimal(order["order"]["sz"])
+        shrunk = Decimal(order.get("shrunkSize", "0"))
+        executed = Decimal(order["order"]["origSz"]) - Decimal(order["order"]["sz"]) - shrunk
         filled = _size(orders.fills[order["oid"]])
         if filled != executed:
             yield Violation("lost fill", f"order {order['oid']} executed {executed}, its fills add up to {filled}")

@@ -21,7 +21,17 @@ from tests.feed.harness import Cable, until, until_async
 from tests.stack import Floor
 from workflows.contracts import Mode, Stop
 
-SPOT_ORDER = {"coin": "@107", "oid": 7, "cloid": None, "side": "B", "sz": "1.0", "limitPx": "0.2"}
+SPOT_ORDER = {
+    "coin": "@107",
+    "oid": 7,
+    "cloid": None,
+    "side": "B",
+    "sz": "1.0",
+    "limitPx": "0.2",
+    "isTrigger": False,
+    "triggerPx": "0.0",
+    "reduceOnly": False,
+}
 
 
 async def ok(floor: Floor, *words: str) -> Finished:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from exchange.asking import Patience, WallClock
 from exchange.errors import NotSent, RejectReason, Unknown
-from exchange.execution import Patience, WallClock, execute
+from exchange.execution import execute
 from exchange.nonces import wall_ms
 from exchange.port import Intent, OrderOutcome, OutcomeStatus, Side
 from simulator.config import Depth

@@ -1,3 +1,4 @@
+import json
 import logging
 import pickle
 from decimal import Decimal
@@ -6,7 +7,9 @@ from typing import Any
 import pytest
 from ccxt.async_support import hyperliquid
 from eth_account import Account
+from hyperliquid.utils.signing import order_request_to_order_wire, order_wires_to_order_action
 from hyperliquid.utils.signing import sign_l1_action as sdk_sign
+from hyperliquid.utils.types import Cloid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,6 +43,7 @@ def intents() -> st.SearchStrategy[Intent]:
         size=st.decimals("0.0001", "100000", places=4),
         limit_price=st.decimals("0.1", "100000", places=1),
         reduce_only=st.booleans(),
+        trigger_price=st.none() | st.decimals("0.1", "100000", places=1),
         expires_after_ms=st.integers(1_600_000_000_000, 2_000_000_000_000),
     )
 
@@ -128,6 +132,73 @@ def test_order_action_is_what_ccxt_builds_for_the_same_terms() -> None:
     assert request["action"] == order_action(intent)
     assert list(request["action"]["orders"][0]) == list(order_action(intent)["orders"][0])
     assert "builder" not in request["action"]
+
+
+def test_stop_action_is_what_ccxt_and_the_official_sdk_build_for_the_same_terms() -> None:
+    quiet = QuietHyperliquid(
+        Endpoint(Network.PAPER, "http://127.0.0.1:1"), "0x" + "01" * 20, PrivateKey(SDK_KEY), rate_limited=False
+    )
+    market = quiet.parse_market({"name": "ETH", "szDecimals": "4", "maxLeverage": 25, "markPx": "3450.0", "baseId": 1})
+    quiet.set_markets([market])
+    intent = Intent(
+        cloid="0x" + "ab" * 16,
+        account="0x" + "01" * 20,
+        signer="0x" + "02" * 20,
+        nonce=1,
+        coin="ETH",
+        asset=1,
+        side=Side.SELL,
+        size=Decimal("0.0120"),
+        limit_price=Decimal("3015.0"),
+        reduce_only=True,
+        expires_after_ms=2,
+        trigger_price=Decimal("3350.0"),
+    )
+    stop = {"clientOrderId": intent.cloid, "reduceOnly": True, "stopLossPrice": "3350", "slippage": "0.1"}
+    order = {"symbol": "ETH/USDC:USDC", "type": "market", "side": "sell", "amount": "0.012", "price": "3350"}
+    by_ccxt = quiet.create_orders_request([order | {"params": stop}])["action"]
+    by_sdk = order_wires_to_order_action(
+        [
+            order_request_to_order_wire(
+                {
+                    "coin": "ETH",
+                    "is_buy": False,
+                    "sz": 0.012,
+                    "limit_px": 3015.0,
+                    "order_type": {"trigger": {"triggerPx": 3350.0, "isMarket": True, "tpsl": "sl"}},
+                    "reduce_only": True,
+                    "cloid": Cloid.from_str(intent.cloid),
+                },
+                1,
+            )
+        ]
+    )
+    # The order of keys is part of what is signed.
+    assert json.dumps(order_action(intent)) == json.dumps(by_ccxt) == json.dumps(by_sdk)
+
+
+def test_an_intent_without_a_trigger_is_written_as_before_there_were_stops() -> None:
+    intent = Intent(
+        cloid="0x" + "ab" * 16,
+        account="0x" + "01" * 20,
+        signer="0x" + "02" * 20,
+        nonce=1,
+        coin="ETH",
+        asset=1,
+        side=Side.BUY,
+        size=Decimal("0.01"),
+        limit_price=Decimal(3460),
+        reduce_only=False,
+        expires_after_ms=2,
+    )
+    written = intent.model_dump_json()
+    assert list(json.loads(written)) == [
+        *("cloid", "account", "signer", "nonce", "coin", "asset", "side", "size", "limit_price", "reduce_only"),
+        *("expires_after_ms", "traceparent"),
+    ]
+    assert Intent.model_validate_json(written) == intent
+    stop = intent.model_copy(update={"trigger_price": Decimal(3500)})
+    assert Intent.model_validate_json(stop.model_dump_json()) == stop
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from aiohttp import web
 from exchange.errors import ExchangeError, NotSent, Rejected, RejectReason, Unknown
 from exchange.network import Endpoint
 from exchange.signing import PrivateKey
-from exchange.sorting import Declined, Filled, NonceTooLow, NonceUsed, sort_order_reply
+from exchange.sorting import Declined, Filled, NonceTooLow, NonceUsed, Resting, sort_order_reply
 from exchange.transport import Transport
 from settings import Network
 from tests.exchange.conftest import TEST_KEY
@@ -20,7 +20,7 @@ from tests.exchange.spoiling import SPOILT, Spoil, answer
 Answering = Callable[[Spoil], Awaitable[str]]
 
 
-async def send_order(url: str, timeout_ms: int = 5_000) -> Filled | Declined:
+async def send_order(url: str, timeout_ms: int = 5_000) -> Filled | Resting | Declined:
     key = PrivateKey(TEST_KEY)
     transport = Transport(Endpoint(Network.PAPER, url), key.address, key)
     transport._trading.timeout = timeout_ms
@@ -133,6 +133,7 @@ async def test_action_errors_by_their_text(
         ("Order must have minimum value of $10. asset=1", RejectReason.RULE),
         ("Reduce only order would increase position. asset=1", RejectReason.RULE),
         ("Order has zero size.", RejectReason.RULE),
+        ("Invalid TP/SL price. asset=1", RejectReason.TRIGGER),
     ],
 )
 async def test_order_errors_are_values_with_a_reason(answering: Answering, text: str, reason: RejectReason) -> None:
@@ -144,6 +145,7 @@ async def test_order_errors_are_values_with_a_reason(answering: Answering, text:
     "status",
     [
         {"resting": {"oid": 5}},
+        "waitingForTrigger",
         {"filled": {"oid": 5, "totalSz": "much", "avgPx": "1.0"}},
         {"filled": {"totalSz": "1.0"}},
         {"filled": {"oid": 5, "totalSz": 1.0}},

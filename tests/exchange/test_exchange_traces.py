@@ -7,7 +7,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from exchange import transport
-from exchange.execution import Patience, execute
+from exchange.asking import Patience
+from exchange.execution import execute
 from tests.exchange.conftest import Stage
 from tests.exchange.spoiling import SPOILT, after
 

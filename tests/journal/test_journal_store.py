@@ -246,6 +246,15 @@ async def test_orders_say_what_became_of_each_and_how_that_is_known(journal: Jou
     assert (in_flight.cloid, in_flight.status, in_flight.asks, in_flight.seq) == (cloid(3), None, None, 8)
 
 
+async def test_a_stop_is_told_with_its_trigger_and_an_order_without_one_as_before(journal: Journal) -> None:
+    stop = intent(1, 1).model_copy(update={"trigger_price": Decimal(3350)})
+    resting = outcome(2, 1, status="resting", average_price=None, total_size=0, fee_usd=0)
+    assert "trigger_price" not in intent(1, 1).model_dump_json()
+    await journal.append(trade(), [stop, resting])
+    [row] = await journal.orders("trade-ETH")
+    assert (row.trigger_price, row.status, row.filled_size) == (Decimal(3350), "resting", Decimal(0))
+
+
 async def test_same_order_id_in_two_trades_stays_apart(journal: Journal) -> None:
     await journal.append(trade(1), [intent(1, 1), outcome(2, 1)])
     await journal.append(trade(2), [intent(1, 1)])

@@ -130,6 +130,52 @@ async def test_both_read_the_same_numbers(quiet: Any, client: Any) -> None:
     )
 
 
+def stop_with_sdk(exchange: Exchange) -> None:
+    exchange.order("ETH", True, 1.5, 3622.5, {"limit": {"tif": "Ioc"}})
+    kinds: list[Any] = [
+        {"trigger": {"triggerPx": price, "isMarket": True, "tpsl": kind}}
+        for price, kind in ((3300, "sl"), (3200, "sl"), (3600, "tp"))
+    ]
+    exchange.order("ETH", False, 1.5, 2970, kinds[0], reduce_only=True, cloid=Cloid.from_str(CLOID))
+    second = exchange.order("ETH", False, 0.5, 2880, kinds[1], reduce_only=True)
+    exchange.order("ETH", False, 1, 3420, kinds[2], reduce_only=True)
+    exchange.cancel("ETH", second["response"]["data"]["statuses"][0]["resting"]["oid"])
+
+
+async def stop_with_ccxt(exchange: Any) -> None:
+    await exchange.create_order(SYMBOL, "market", "buy", 1.5, 3450)
+    stop = {"stopLossPrice": 3300, "slippage": "0.1", "reduceOnly": True, "clientOrderId": CLOID}
+    placed = await exchange.create_order(SYMBOL, "market", "sell", 1.5, 3300, stop)
+    second = {"stopLossPrice": 3200, "slippage": "0.1", "reduceOnly": True}
+    second_id = (await exchange.create_order(SYMBOL, "market", "sell", 0.5, 3200, second))["id"]
+    profit = {"takeProfitPrice": 3600, "slippage": "0.05", "reduceOnly": True}
+    await exchange.create_order(SYMBOL, "market", "sell", 1, 3600, profit)
+    await exchange.cancel_order(second_id, SYMBOL)
+    shown = {order["clientOrderId"]: order for order in await exchange.fetch_open_orders(SYMBOL)}[CLOID]
+    assert (shown["id"], shown["stopLossPrice"], shown["amount"], shown["reduceOnly"]) == (
+        placed["id"],
+        3300.0,
+        1.5,
+        True,
+    )
+
+
+async def test_both_place_the_same_stops_and_see_them_fire(connect: Any, quiet: Any, client: Any) -> None:
+    await stop_with_ccxt(quiet)
+    other = await connect()
+    await asyncio.to_thread(lambda: stop_with_sdk(sdk(other.sim)))
+    waiting = await seen(client)
+    assert waiting == await seen(other)
+    assert [order["triggerPx"] for order in waiting["frontendOpenOrders"]] == ["3600.0", "3300.0"]
+    for each in (client, other):
+        await each.price("3290")
+    assert await seen(client) == await seen(other)
+    assert (await quiet.fetch_order(CLOID, SYMBOL))["status"] == "closed"
+    trade = (await quiet.fetch_my_trades(SYMBOL))[-1]
+    assert (trade["side"], trade["amount"], trade["info"]["cloid"]) == ("sell", 1.5, CLOID)
+    assert await quiet.fetch_positions([SYMBOL]) == await quiet.fetch_open_orders(SYMBOL) == []
+
+
 async def test_quiet_ccxt_loads_markets_with_one_request(quiet: Any, client: Any) -> None:
     markets = await quiet.load_markets()
     assert [entry["type"] for entry in await client.seen("requests")] == ["metaAndAssetCtxs"]

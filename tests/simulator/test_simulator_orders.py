@@ -303,19 +303,6 @@ async def test_orders_are_looked_up_per_account(client: Any) -> None:
     assert await client.info("orderStatus", user="0x" + "99" * 20, oid=oid) == {"status": "unknownOid"}
 
 
-async def test_trigger_orders_are_refused_not_misread(client: Any) -> None:
-    order = {
-        "a": 1,
-        "b": False,
-        "p": "3300",
-        "s": "0.1",
-        "r": True,
-        "t": {"trigger": {"isMarket": True, "triggerPx": "3350", "tpsl": "sl"}},
-    }
-    answer = await client.act({"type": "order", "orders": [order], "grouping": "na"})
-    assert answer["response"]["data"]["statuses"] == [{"error": "Trigger orders are not simulated. asset=1"}]
-
-
 async def test_builder_needs_an_approval_of_the_fee(client: Any) -> None:
     order = {"a": 1, "b": True, "p": "3500", "s": "0.1", "r": False, "t": {"limit": {"tif": "Ioc"}}}
     action = {"type": "order", "orders": [order], "grouping": "na", "builder": {"b": "0x" + "88" * 20, "f": 10}}

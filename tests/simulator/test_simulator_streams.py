@@ -109,6 +109,20 @@ async def test_order_updates_tell_the_life_of_an_order(client: Any, socket: Sock
     assert statuses[1]["order"]["sz"] == "0.5"
 
 
+async def test_order_updates_tell_that_a_stop_fired(client: Any, socket: Socket) -> None:
+    await client.order(True, "0.5", "3500")
+    await socket.subscribe(type="orderUpdates", user=client.address)
+    stop = {"trigger": {"isMarket": True, "triggerPx": "3350", "tpsl": "sl"}}
+    order = {"a": 1, "b": False, "p": "3000", "s": "0.5", "r": True, "t": stop, "c": "0x" + "ab" * 16}
+    await client.act({"type": "order", "orders": [order], "grouping": "na"})
+    await client.price("3340")
+    updates = [(await socket.until("orderUpdates"))[0] for _ in range(3)]
+    assert [each["status"] for each in updates] == ["open", "triggered", "filled"]
+    assert {(each["order"]["oid"], each["order"]["cloid"]) for each in updates} == {
+        (updates[0]["order"]["oid"], order["c"])
+    }
+
+
 async def test_states_are_sent_at_once_and_again_when_they_change(connect: Any) -> None:
     client = await connect(stream_interval_s=0.01)
     async with websockets.connect(client.sim.ws_url) as connection:
