@@ -14,6 +14,7 @@ from exchange.port import Fill, Intent, PriceRange
 from journal.entries import Entry, TradeRef, Who
 from plans.entry import EntryWatch
 from plans.plan import Backstop, EntryRule, Size, TradingPlan
+from strategy.backstop import StopOrder
 from strategy.fibonacci import Fibonacci, Hedge
 from strategy.fold import Decision
 from strategy.ladder import V6, AtReset, Ladder
@@ -244,6 +245,14 @@ class UnitsReached(Message):
     unit: int
 
 
+class RestingStop(Message):
+    """The backstop as it rests on the exchange."""
+
+    cloid: str
+    terms: StopOrder
+    placed_ms: int
+
+
 class PlanVersion(Message):
     """A version of the plan that the trade followed, and what it changed."""
 
@@ -329,6 +338,12 @@ class TradeRecord(BaseModel):
     """A version of the plan that is taken between two orders."""
     plan_versions: list[PlanVersion] = Field(default_factory=list)
     watch: EntryWatch | None = None
+    stop: RestingStop | None = None
+    pending_stop: Intent | None = None
+    """On its way: its outcome is not known yet."""
+    stop_cloids: list[str] = Field(default_factory=list)
+    stop_tids: list[int] = Field(default_factory=list)
+    """Fills of backstops that are in the ledger."""
     order_times_ms: list[int] = Field(default_factory=list)
     """Of the orders of the last day, where their number is limited."""
     attention: str | None = None
@@ -392,6 +407,7 @@ class TradeStatus(Message):
     plan_versions: tuple[PlanVersion, ...] = ()
     breach: str | None = None
     """The limit that ends it."""
+    backstop: RestingStop | None = None
     hedge: Hedge | None = None
     losses: Losses = Losses()
     order_in_flight: bool

@@ -10,6 +10,7 @@ from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import (
+        CancelRequest,
         Findings,
         LeverageChange,
         LookRequest,
@@ -20,11 +21,12 @@ with workflow.unsafe.imports_passed_through():
         orders_queue,
     )
     from exchange.errors import RejectReason
-    from exchange.grid import limit_price
-    from exchange.port import Fill, Intent, OrderOutcome, OutcomeStatus, Position, Side
+    from exchange.grid import limit_price, round_price
+    from exchange.port import CancelOutcome, Fill, Intent, OrderOutcome, OutcomeStatus, Position, Side
     from journal.entries import FillRecord, IntentRecord, OutcomeRecord
+    from strategy.backstop import StopOrder
     from strategy.fold import booked
-    from strategy.values import Execution
+    from strategy.values import Execution, plain
     from telemetry.tracing import child_traceparent, emit_span
     from workflows.contracts import LastOrder, TradeRecord
     from workflows.diary import Diary, now_ms
@@ -34,6 +36,7 @@ T = TypeVar("T")
 EXPIRY_MS = 5_000
 """An order that reaches the exchange later than this is refused by it."""
 LAST_ORDERS_KEPT = 10
+STOP_SLIPPAGE_BPS = Decimal(1_000)
 ANSWERS_WITHIN = timedelta(seconds=10)
 """A question to the exchange; one that a dead worker took is asked again after it."""
 CLOCKS_DIFFER_MS = 60_000
@@ -94,6 +97,40 @@ class Desk:
             expires_after_ms=now_ms() + EXPIRY_MS,
             traceparent=self._trace_decision(qty, price),
         )
+
+    async def prepare_stop(self, stop: StopOrder) -> Intent:
+        """Fix a stop for good, reduce-only; once triggered it may fill far from its price rather than not at all."""
+        intent = await self.prepare(stop.size, stop.trigger_price, reduce_only=True)
+        limit = limit_price(stop.trigger_price, intent.side, STOP_SLIPPAGE_BPS, self._record.size_decimals)
+        return intent.model_copy(update={"limit_price": limit, "trigger_price": stop.trigger_price})
+
+    def rounded(self, stop: StopOrder) -> StopOrder:
+        """At a price the exchange takes, further away rather than nearer."""
+        side = Side.SELL if stop.size > 0 else Side.BUY
+        price = round_price(stop.trigger_price, self._record.size_decimals, side)
+        return stop.model_copy(update={"trigger_price": plain(price)})
+
+    async def cancel(self, cloid: str, *, since_ms: int) -> CancelOutcome:
+        """Take one of our stops off; asked again until it is definite."""
+        record = self._record
+        asked = CancelRequest(
+            network=record.input.network,
+            account=record.account,
+            coin=record.input.coin,
+            cloid=cloid,
+            since_ms=since_ms - CLOCKS_DIFFER_MS,
+        )
+        outcome: CancelOutcome = await workflow.execute_activity(
+            "cancel_order",
+            asked,
+            result_type=CancelOutcome,
+            task_queue=orders_queue(record.signer),
+            start_to_close_timeout=timedelta(minutes=2),
+            heartbeat_timeout=timedelta(seconds=2),
+            retry_policy=_ASK_AGAIN,
+            summary="the former backstop off",
+        )
+        return outcome
 
     def note_intent(self, intent: Intent, purpose: str) -> None:
         """For the journal, when it is certain that it will be sent."""

@@ -77,6 +77,7 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool,
         input=asked,
         plan_versions=tuple(record.plan_versions),
         breach=state.breach if state else None,
+        backstop=record.stop,
         hedge=state.hedge if state else None,
         losses=state.losses if state else Losses(),
         order_in_flight=order_in_flight,
@@ -112,6 +113,8 @@ def details_markdown(record: TradeRecord) -> str:
         "",
         f"last price {price:f} · next down at {down:.6f} · next up at {up:.6f}",
     ]
+    if record.stop is not None:
+        lines += ["", f"backstop: {record.stop.terms.size:f} at {record.stop.terms.trigger_price:f}"]
     if record.attention:
         lines += ["", f"**ATTENTION**: {record.attention}"]
     if record.last_orders:

@@ -13,6 +13,7 @@ from temporalio.common import RawValue
 with workflow.unsafe.imports_passed_through():
     from activities.messages import Outage, Tracking, UnitsMoved
     from strategy.fold import turning_points
+    from workflows.backstop import Backstop
     from workflows.book import Book
     from workflows.commands import AHEAD_MS_MAX
     from workflows.contracts import (
@@ -59,6 +60,7 @@ class Handlers(Updates):
     """The part of a trade that others talk to."""
 
     _book: Book
+    _backstop: Backstop
 
     @workflow.query(description="Everything about the trade, for people and programs")
     def status(self) -> TradeStatus:
@@ -100,6 +102,8 @@ class Handlers(Updates):
         record.inbox.extend(news)
         if now_ms() - news[-1].time_ms > LATE_MS and record.mode is Mode.TRADING:
             record.look_due = record.look_due or "a price waited"
+        if any(self._backstop.is_reached(tick.price) for tick in news):
+            record.look_due = record.look_due or "the backstop's price was reached"
         if len(record.inbox) > WAITING_MAX:
             self._shorten_inbox()
 

@@ -1,5 +1,6 @@
 """Opening a trade: all is checked before anything is sent, and what is refused ends the workflow with one line."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
@@ -11,7 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from exchange.port import OutcomeStatus
     from journal.entries import Opened, TradeRef
     from plans.sizing import margin_for
-    from strategy.checks import Proposal, refusals
+    from strategy.backstop import backstop_of
+    from strategy.checks import Proposal, liquidation_price, refusals
     from strategy.state import Terms, opened
     from strategy.values import Execution, plain, round_down
     from workflows.contracts import Mode, TradeInput, TradeRecord
@@ -27,7 +29,7 @@ async def check_beforehand(record: TradeRecord) -> None:
     """Of a trade that waits for its entry: what would be refused now is. Raises Refused."""
     asked = record.input
     facts = await inspect_market(asked.network, asked.coin)
-    _check(facts, _proposal(asked, facts, asked.entry.price or facts.rules.mid_price))
+    _check(asked, facts, _proposal(asked, facts, asked.entry.price or facts.rules.mid_price))
 
 
 async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
@@ -35,7 +37,7 @@ async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
     asked = record.input
     facts = await inspect_market(asked.network, asked.coin)
     proposal = _proposal(asked, facts, facts.rules.mid_price)
-    _check(facts, proposal)
+    _check(asked, facts, proposal)
     leverage, margin_usd = proposal.leverage, proposal.margin_usd
     record.account, record.signer = facts.account, facts.signer
     record.asset, record.size_decimals = facts.rules.asset, facts.rules.size_decimals
@@ -111,9 +113,9 @@ def _proposal(asked: TradeInput, facts: MarketFacts, price: Decimal) -> Proposal
     return proposal.model_copy(update={"margin_usd": margin_usd})
 
 
-def _check(facts: MarketFacts, proposal: Proposal) -> None:
+def _check(asked: TradeInput, facts: MarketFacts, proposal: Proposal) -> None:
     rules, coin, margin_usd = facts.rules, proposal.coin, proposal.margin_usd
-    reasons = list(refusals(proposal))
+    reasons = list(refusals(proposal)) or list(_of_the_backstop(asked, proposal))
     if rules.only_isolated:
         reasons.append(f"{coin} allows isolated margin only; trades use cross margin: choose another coin")
     if facts.position.size:
@@ -125,6 +127,22 @@ def _check(facts: MarketFacts, proposal: Proposal) -> None:
         reasons.append(f"margin is {margin_usd:f}; the account has {plain(facts.free_usd):f} USD free")
     if reasons:
         raise refused("; ".join(reasons))
+
+
+def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> Iterator[str]:
+    """A stop that the exchange's liquidation comes before protects nothing."""
+    if asked.backstop is None:
+        return
+    terms = Terms(coin=asked.coin, leverage=proposal.leverage, ladder=asked.ladder, limits=asked.limits)
+    qty = proposal.margin_usd * proposal.leverage / proposal.price
+    at_entry = opened(terms, asked.unit_size, proposal.margin_usd, Execution(size=qty, average_price=proposal.price))
+    stop = backstop_of(at_entry, asked.backstop.beyond)
+    liquidation = liquidation_price(proposal.price, proposal.leverage, proposal.maintenance_rate)
+    if stop is not None and stop.trigger_price <= liquidation:
+        yield (
+            f"backstop.beyond is {asked.backstop.beyond}: that is a stop at {stop.trigger_price:.8g}, and liquidation "
+            f"lies before it at {liquidation:.8g}: use less, or a lower leverage"
+        )
 
 
 async def _buy(

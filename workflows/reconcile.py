@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from strategy.fold import adopted, corrected
     from strategy.state import TradeState
     from strategy.values import Execution, plain
+    from workflows.backstop import Backstop
     from workflows.contracts import Answer, Difference, Mode, NeedsAttention, TradeRecord
     from workflows.desk import Desk, current_price
     from workflows.diary import Diary, now_ms
@@ -28,10 +29,11 @@ FILLS_SHOWN = 10
 
 
 class Reconciler:
-    def __init__(self, record: TradeRecord, desk: Desk, diary: Diary) -> None:
+    def __init__(self, record: TradeRecord, desk: Desk, diary: Diary, backstop: Backstop) -> None:
         self._record = record
         self._desk = desk
         self._diary = diary
+        self._backstop = backstop
 
     def has_work(self) -> bool:
         """A look is due, and no order is on its way: until its outcome is known, the two may well differ."""
@@ -80,6 +82,7 @@ class Reconciler:
             findings = await self._desk.look(away.outage if away else None)
         record.looked_ms = now_ms()
         self._book_funding(findings)
+        self._backstop.compare(findings)
         if away is not None:
             seen = away.model_copy(update={"looked": True, "missed": findings.missed})
             record.away = [seen if each == away else each for each in record.away]

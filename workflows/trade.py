@@ -17,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from journal.entries import AlertRecord
     from strategy.fold import regridded
     from workflows.away import Homecoming
+    from workflows.backstop import Backstop
     from workflows.book import Book
     from workflows.closing import close_some, close_some_as_in_0_1, pause_before_next_try
     from workflows.commands import Commands, new_grid_refusal
@@ -51,7 +52,8 @@ class Trade(Handlers):
         self._desk = Desk(record, self._diary)
         self._book = Book(record, self._desk, self._diary)
         self._commands = Commands(record, self._diary)
-        self._reconciler = Reconciler(record, self._desk, self._diary)
+        self._backstop = Backstop(record, self._desk, self._commands)
+        self._reconciler = Reconciler(record, self._desk, self._diary, self._backstop)
         self._messenger = Messenger(record, self._commands.note)
         self._reconciles = False
         """False only in a run that release 0.1.0 began: it replays as it was, and is renewed as soon as it is live."""
@@ -169,8 +171,10 @@ class Trade(Handlers):
             await self._regrid()
         elif len(record.outbox) > OUTBOX_MAX and record.mode is Mode.TRADING:
             raise NeedsAttention(f"the journal can't be written: {len(record.outbox)} entries wait")
-        else:
+        elif self._book.has_work():
             await self._book.advance()
+        else:
+            await self._backstop.keep()
 
     async def _settle_answer(self) -> None:
         """A cycle that begins anew is followed anew."""
@@ -247,7 +251,14 @@ class Trade(Handlers):
         record = self._record
         asked = record.answer is not None or record.new_unit_size is not None or record.new_input is not None
         broken = record.state is not None and record.state.breach is not None and record.mode in WATCHED
-        return asked or broken or self._is_closing() or self._look_is_due() or self._book.has_work()
+        return (
+            asked
+            or broken
+            or self._is_closing()
+            or self._look_is_due()
+            or self._book.has_work()
+            or self._backstop.is_due()
+        )
 
     def _is_closing(self) -> bool:
         record = self._record

@@ -1,0 +1,78 @@
+"""Where a stop order that nobody watches has to lie: beyond all that the strategy itself would still do."""
+
+from decimal import Decimal
+from typing import assert_never
+
+from strategy.fibonacci import Fibonacci
+from strategy.ladder import Ladder
+from strategy.state import TradeState
+from strategy.values import ONE, Phase, Value, exact
+
+
+class StopOrder(Value):
+    """A reduce-only order for the whole net position. `size` is signed, in coin: a sale protects a long."""
+
+    size: Decimal
+    trigger_price: Decimal
+
+    def still_serves(self, wanted: "StopOrder", slack: Decimal) -> bool:
+        """It protects as much, is nowhere nearer, and at most by the share `slack` of the price further away."""
+        if self.size != wanted.size:
+            return False
+        further = (self.trigger_price / wanted.trigger_price - 1) * (1 if wanted.size > 0 else -1)
+        return 0 <= further <= slack
+
+
+@exact
+def backstop_of(state: TradeState, beyond: Decimal) -> StopOrder | None:
+    """The stop for what the ledger holds, a share of `beyond` further than the last level; None when flat."""
+    net_qty = state.ledger.net_qty
+    if not net_qty:
+        return None
+    away = ONE - beyond if net_qty > 0 else ONE + beyond
+    return StopOrder(size=-net_qty, trigger_price=last_level(state) * away)
+
+
+@exact
+def last_level(state: TradeState) -> Decimal:
+    """Of a net long the lowest price at which the strategy acts from here, of a net short the highest."""
+    match state.terms.ladder:
+        case Ladder() as ladder:
+            return _of_the_ladder(state, ladder)
+        case Fibonacci() as hedge:
+            return _of_the_hedge(state, hedge)
+        case _:  # pragma: no cover
+            assert_never(state.terms.ladder)
+
+
+def _of_the_ladder(state: TradeState, ladder: Ladder) -> Decimal:
+    is_long = state.ledger.net_qty > 0
+    if state.phase in (Phase.ADVANCE, Phase.RETRACEMENT):
+        unit = state.peak_unit - ladder.depth if is_long else state.peak_unit
+    else:
+        unit = state.valley_unit if is_long else state.valley_unit + ladder.sweep_at
+    return state.grid.line_price(state.base_unit + unit)
+
+
+def _of_the_hedge(state: TradeState, plan: Fibonacci) -> Decimal:
+    assert state.hedge is not None
+    entry_price, high_price = state.hedge.entry_price, state.grid.line_price(state.base_unit + state.peak_unit)
+    if state.ledger.net_qty < 0:
+        if plan.short_trailing_stop is None:
+            return high_price
+        return state.grid.line_price(state.base_unit + state.valley_unit) * (1 + plan.short_trailing_stop)
+    gain = high_price - entry_price
+    if gain >= plan.min_gain_units * state.grid.unit_size:
+        return high_price - plan.levels[-1].at * gain
+    return min(_exit_price(state), entry_price)
+
+
+def _exit_price(state: TradeState) -> Decimal:
+    """Where a limit closes a long that is not armed; its entry where none does."""
+    limits, hedge = state.terms.limits, state.hedge
+    assert hedge is not None
+    exits = [limits.stop_price] if limits.stop_price is not None else []
+    if limits.max_drawdown is not None:
+        may_lose_usd = state.equity(hedge.entry_price) - state.equity_peak_usd * (1 - limits.max_drawdown)
+        exits.append(hedge.entry_price - may_lose_usd / state.ledger.net_qty)
+    return max(exits) if exits else hedge.entry_price
