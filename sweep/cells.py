@@ -20,7 +20,7 @@ from sweep.conductor import ASKER, Blow
 from sweep.faults import DROP_REPLY, DROP_REQUEST, ORDER_FAULTS, SETTLING_FAULTS, STREAM_FAULTS
 from sweep.judged import Limits
 from sweep.people import liquidated, stopped, touched
-from sweep.story import CLOSE, GAPS, OPENING, Story
+from sweep.story import CLOSE, GAPS, HEDGE, OPENING, Story
 
 ORDERING_STEPS = (OPENING, "retracement", "undone", "DECLINE", "RECOVERY", "RESET", CLOSE)
 
@@ -39,6 +39,7 @@ def all_cells() -> list[Cell]:
         *_streams(),
         *_outages(),
         *_gaps(),
+        *_hedge(),
         *stopped(),
         *touched(),
         *liquidated(),
@@ -183,3 +184,21 @@ def _gaps() -> Iterator[Cell]:
         for mode in ("refuse", "hang", "bad_gateway"):
             outage = {"mode": mode, "seconds": 4}
             yield Cell("prices jump", "exchange away", f"outage, {mode}", step, story=gaps, outage=outage)
+
+
+def _hedge() -> Iterator[Cell]:
+    """The same of the Fibonacci hedge, at each of its orders."""
+    story = Story(HEDGE, hedged=True)
+    for step in ("level 1", "new high", "level 2", "stopped", "new fractal"):
+        is_one_of_its_kind = step in ("level 1", "level 2", "new fractal")
+        victims = ("worker", "temporal") if is_one_of_its_kind else ("worker",)
+        cells = [_kill(boundary, victim, step) for victim in victims for boundary in ORDER]
+        cells += [_kill(boundary, "all", step) for boundary in BEFORE_THE_ORDER]
+        for name, fault in ORDER_FAULTS.items() if is_one_of_its_kind else ():
+            armed = {**fault, "match": {"action": "order"}}
+            cells.append(Cell("", "exchange.order", name, step, faults=(armed,), limits=_limits(name)))
+        for lost, fault in (("reply lost", DROP_REPLY), ("request lost", DROP_REQUEST)):
+            name, blow = f"{lost}, worker", Blow("exchange.noop.answered", ("worker",))
+            cells.append(Cell("", "exchange.noop.answered", name, step, blows=(blow,), faults=(fault,)))
+        for cell in cells:
+            yield replace(cell, group="Fibonacci hedge", story=story)

@@ -18,7 +18,7 @@ from sweep.evidence import evidence_of
 from sweep.judged import Baseline, Evidence, Step, Violation
 from sweep.rig import Rig, started_rig
 from sweep.story import HAND, OPENING, Ending, Story
-from sweep.terms import Terms
+from sweep.terms import HEDGED, Terms
 
 EXPIRY_S = 5.0
 """Of an order: a paused worker sleeps longer."""
@@ -58,7 +58,7 @@ class Player:
         rig = await self._ready_rig()
         baseline = await self._baseline(rig, cell.story)
         began_s = time.monotonic()
-        scene = _Scene(rig, cell, self._terms)
+        scene = _Scene(rig, cell, self._terms_of(cell.story))
         evidence: Evidence | None = None
         violations: list[Violation]
         try:
@@ -91,7 +91,7 @@ class Player:
         """The story without faults, once. However it is told to end flat, it does so by the same order."""
         story = replace(story, ending=Ending.CLOSE)
         if story not in self._baselines:
-            undisturbed = _Scene(rig, Cell("", "", "", "", story=story), self._terms)
+            undisturbed = _Scene(rig, Cell("", "", "", "", story=story), self._terms_of(story))
             evidence = await undisturbed.run()
             baseline = baseline_of(evidence)
             if wrong := check(evidence, baseline):
@@ -99,6 +99,9 @@ class Player:
             await undisturbed.clear()
             self._baselines[story] = baseline
         return self._baselines[story]
+
+    def _terms_of(self, story: Story) -> Terms:
+        return HEDGED if story.hedged else self._terms
 
     async def _keep_traces(self, cell: Cell, evidence: Evidence | None, violations: Sequence[Violation]) -> None:
         """Everything needed to see what happened, under `failed/`."""

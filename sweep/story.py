@@ -9,6 +9,17 @@ PATH: Path = (("retracement", -1), ("undone", 0), ("again", -1), ("DECLINE", -2)
 """Steps between opening and close: a name, and the line whose completion leads there."""
 GAPS: Path = (("gap down", -5), ("gap up", 3), ("gap down again", -1))
 """Prices that jump over many units: through every phase at once."""
+HEDGE: Path = (
+    ("armed", 2),
+    ("level 1", 1),
+    ("new high", 2),
+    ("level 1 again", 1),
+    ("level 2", 0),
+    ("low", -1),
+    ("stopped", 0),
+    ("new fractal", 1),
+)
+"""The same of the Fibonacci hedge: each level, each stop, and the re-entry."""
 SHORT: Path = (("retracement", -1),)
 OPENING, HAND, ANSWER, ONWARDS, CLOSE = "opening", "hand", "answer", "onwards", "close"
 
@@ -54,6 +65,8 @@ class Story:
     path: Path = PATH
     hand: Hand | None = None
     ending: Ending = Ending.CLOSE
+    hedged: bool = False
+    """Of a trade of the Fibonacci hedge."""
 
     @property
     def steps(self) -> tuple[str, ...]:

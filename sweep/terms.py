@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from strategy.fibonacci import Fibonacci
 from strategy.ladder import Ladder
 from workflows.contracts import TradeInput
 
@@ -20,6 +21,18 @@ LADDER = Ladder.model_validate(
 """Two steps down and two up: every phase within two units."""
 
 
+HEDGE = Fibonacci.model_validate(
+    {
+        "name": "sweep",
+        "levels": [{"at": "0.25", "long": "0.5", "short": "0.5"}, {"at": "0.75", "long": 0, "short": "0.5"}],
+        "min_gain_units": 2,
+        "short_trailing_stop": "0.0004",
+        "reentry_units": 1,
+    }
+)
+"""Armed after two units; one unit up from the low is its stop, one more begins the next fractal."""
+
+
 @dataclass(frozen=True)
 class Terms:
     coin: str = "ETH"
@@ -27,6 +40,7 @@ class Terms:
     margin_usd: Decimal = Decimal(1000)
     unit_size: Decimal = Decimal(2)
     leverage: int = 10
+    ladder: Ladder | Fibonacci = LADDER
 
     def asked(self) -> TradeInput:
         return TradeInput(
@@ -34,6 +48,9 @@ class Terms:
             margin_usd=self.margin_usd,
             unit_size=self.unit_size,
             leverage=self.leverage,
-            ladder=LADDER,
+            ladder=self.ladder,
             accepts_costs=True,
         )
+
+
+HEDGED = Terms(leverage=1, ladder=HEDGE)

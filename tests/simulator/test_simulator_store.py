@@ -105,6 +105,9 @@ async def test_state_survives_kill_9(client: Any, process: Process) -> None:
     await client.post(body)
     await client.order(True, "1", "3500", cloid="0x" + "ab" * 16)
     oid = (await client.order(True, "0.5", "3400", tif="Gtc"))["resting"]["oid"]
+    stop = {"trigger": {"isMarket": True, "triggerPx": "3300", "tpsl": "sl"}}
+    stop_order = {"a": 1, "b": False, "p": "3000", "s": "1", "r": True, "t": stop, "c": "0x" + "cd" * 16}
+    await client.act({"type": "order", "orders": [stop_order], "grouping": "na"})
     await client.control("sub_account", master=client.address, name="hedge")
     await client.control("funding", coin="ETH", rate="0.0001")
     await client.act({"type": "updateLeverage", "asset": 2, "isCross": False, "leverage": 5})
@@ -128,6 +131,9 @@ async def test_state_survives_kill_9(client: Any, process: Process) -> None:
     assert (await client.info("userFills", user=client.address))[0]["oid"] == oid
     later = (await client.order(True, "0.1", "3500"))["filled"]["oid"]
     assert later > oid
+    await client.price("3290")
+    fill = (await client.info("userFills", user=client.address))[0]
+    assert (fill["cloid"], fill["sz"], fill["side"]) == (stop_order["c"], "1.0", "A")
     client.sim.url, client.sim.control_url = original_urls
 
 

@@ -22,6 +22,8 @@ PART = (
     "stop,_drop_reply@exchange.order/close",
     "half_closed,_price_waits,_rehedge@worker_away/hand",
     "liquidated,_close@worker_away/hand",
+    "worker@exchange.order.accepted/level_2",
+    "worker@execute_order.booked/new_fractal",
 )
 JOBS = 2
 
