@@ -11,7 +11,7 @@ from typing import assert_never
 
 from plans.rehearsal import Moment, rehearsed, walked
 from plans.worst import WorstCase, worst_case
-from strategy.checks import Proposal, liquidation_price, refusals, round_trip_cost
+from strategy.checks import UNITS_TO_ZERO_MAX, Proposal, liquidation_price, refusals, round_trip_cost
 from strategy.fibonacci import Fibonacci, Hedge
 from strategy.hedge_steps import level_price
 from strategy.ladder import AtReset, Ladder
@@ -86,8 +86,8 @@ def preview(
     return Preview(
         coin=asked.coin,
         strategy=asked.ladder.name,
-        price=asked.price,
-        margin_usd=asked.margin_usd,
+        price=plain(asked.price),
+        margin_usd=plain(asked.margin_usd),
         leverage=asked.leverage,
         unit_size=asked.unit_size,
         rows=(_row("entry", entry), *path),
@@ -136,6 +136,10 @@ def _high_line(entry: Moment, hedge: Fibonacci, high_price: Decimal | None) -> i
         raise ValueError(
             f"the high is {high_price:f}; the hedge is armed {hedge.min_gain_units} units above the entry, from "
             f"{plain(armed):f} on"
+        )
+    if line > UNITS_TO_ZERO_MAX:
+        raise ValueError(
+            f"the high is {high_price:f}, {line} units above the entry; at most {UNITS_TO_ZERO_MAX} are walked"
         )
     return line
 
