@@ -107,6 +107,12 @@ def previewed(
     )
     try:
         sized = asked.model_copy(update={"margin_usd": margin_for(plan.size, asked, free)})
-        return preview(sized, at_reset=plan.at_reset, unit_mode=plan.unit_mode, high_price=high_price)
+        return preview(
+            sized,
+            at_reset=plan.at_reset,
+            unit_mode=plan.unit_mode,
+            backstop=plan.backstop,
+            high_price=high_price,
+        )
     except ValueError as error:
         raise CommandFailed(f"plan {plan.name} at {market.price:f}: {error}") from error

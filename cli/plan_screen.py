@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.bars import bar, parts_of
-from plans.plan import Backstop, EntryRule, Size, TradingPlan, When
+from plans.entry import entry_words
+from plans.plan import Backstop, Size, TradingPlan
 from plans.preview import Preview, Row
 from strategy.risk import Limits
 from strategy.values import plain
@@ -37,10 +38,10 @@ def _terms(plan: TradingPlan, seen: Preview, market: str) -> Table:
     table = _facts()
     table.add_row("size", _size(plan.size))
     table.add_row("unit", f"{_number(plan.unit_size)} USD, counted {plan.unit_mode}; at a reset {plan.at_reset}")
-    table.add_row("entry", _entry(plan.entry))
+    table.add_row("entry", entry_words(plan.entry))
     table.add_row("exit", ", ".join(_exits(plan)))
     table.add_row("limits", ", ".join(_limits(seen.limits)))
-    table.add_row("backstop", _backstop(plan.backstop))
+    table.add_row("backstop", _backstop(plan.backstop, seen))
     table.add_row("market", market)
     return table
 
@@ -64,17 +65,6 @@ def _size(size: Size) -> str:
             return f"{_percent(size.portfolio_share)} of what the account has free"
 
 
-def _entry(entry: EntryRule) -> str:
-    match entry.when:
-        case When.NOW:
-            said = "now"
-        case When.AT_PRICE:
-            said = f"at a price of {_number(entry.price)}"
-        case When.ON_RISE:
-            said = f"{entry.units} units above the lowest line since the start"
-    return said if entry.not_before is None else f"{said}, not before {entry.not_before.isoformat()}"
-
-
 def _exits(plan: TradingPlan) -> Iterator[str]:
     given = plan.exit
     yield f"take profit {_percent(given.take_profit)} of the margin" if given.take_profit else "no take profit"
@@ -92,10 +82,11 @@ def _limits(limits: Limits) -> Iterator[str]:
     yield f"{orders} orders a day" if orders else "no limit of orders a day"
 
 
-def _backstop(backstop: Backstop | None) -> str:
+def _backstop(backstop: Backstop | None, seen: Preview) -> str:
     if backstop is None:
         return "none: nothing rests on the exchange"
-    return f"a stop rests on the exchange {_percent(backstop.beyond)} beyond the last level"
+    where = f"{_percent(backstop.beyond)} beyond the last level, at first at {_number(seen.backstop_price)}"
+    return f"a stop rests on the exchange {where}"
 
 
 def _levels(seen: Preview) -> Table:

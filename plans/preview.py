@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import assert_never
 
+from plans.plan import Backstop
 from plans.rehearsal import Moment, rehearsed, walked
 from plans.worst import WorstCase, worst_case
+from strategy.backstop import backstop_of
 from strategy.checks import UNITS_TO_ZERO_MAX, Proposal, liquidation_price, refusals, round_trip_cost
 from strategy.fibonacci import Fibonacci, Hedge
 from strategy.hedge_steps import level_price
@@ -59,6 +61,8 @@ class Preview(Value):
     round_trip_usd: Decimal
     """Fees and slippage of selling and buying one coin."""
     limits: Limits
+    backstop_price: Decimal | None
+    """Where the stop on the exchange rests at first; None without one."""
     refusals: tuple[str, ...]
     """Why it would not be opened at this price."""
 
@@ -69,6 +73,7 @@ def preview(
     *,
     at_reset: AtReset = AtReset.CAP,
     unit_mode: UnitMode = UnitMode.FULL,
+    backstop: Backstop | None = None,
     high_price: Decimal | None = None,
 ) -> Preview:
     """`high_price`: how far the Fibonacci hedge rises first; to where it is just armed unless given.
@@ -95,8 +100,14 @@ def preview(
         liquidation_price=liquidation_price(asked.price, asked.leverage, asked.maintenance_rate),
         round_trip_usd=round_trip_cost(asked),
         limits=asked.limits,
+        backstop_price=_backstop_price(entry, backstop),
         refusals=refusals(asked),
     )
+
+
+def _backstop_price(entry: Moment, backstop: Backstop | None) -> Decimal | None:
+    stop = backstop_of(entry.state, backstop.beyond) if backstop else None
+    return plain(stop.trigger_price) if stop else None
 
 
 def _down_the_ladder(entry: Moment, ladder: Ladder) -> Iterator[Row]:
