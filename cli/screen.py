@@ -10,6 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from cli.bars import bar, parts_of
 from workflows.away import report_words
 from workflows.contracts import LastOrder, LedgerView, Mode, TradeStatus
 
@@ -20,7 +21,6 @@ ORDERS_SHOWN = 6
 
 _PHASE_STYLE = {"ADVANCE": "bold green", "RETRACEMENT": "bold yellow", "DECLINE": "bold red", "RECOVERY": "bold cyan"}
 _FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
-_LONG, _SHORT, _CASH = "green", "red", "blue"
 
 
 def screen(
@@ -98,24 +98,12 @@ def _headline(status: TradeStatus) -> Text:
 
 def _bar(ledger: LedgerView, price: Decimal) -> Text:
     """Long, short and cash as shares of the book at this price."""
-    values = {
-        "long": (ledger.long * price, _LONG),
-        "short": (ledger.short * (2 * ledger.short_entry - price), _SHORT),
-        "cash": (ledger.cash, _CASH),
-    }
-    shown = {name: (max(Decimal(0), value), style) for name, (value, style) in values.items()}
+    shown = parts_of(ledger.long, ledger.short, ledger.short_entry, ledger.cash, price)
     total = sum((value for value, _ in shown.values()), Decimal(0))
     text = Text(" ")
     if not total:
         return text.append("nothing is held", style="dim")
-    left = BAR_WIDTH
-    for name, (value, style) in shown.items():
-        cells = min(round(BAR_WIDTH * value / total), left)
-        left -= cells
-        text.append("█" * cells, style=style)
-        if name == "cash" and left:
-            text.append("█" * left, style=style if value else _LONG)
-    text.append("\n")
+    text.append(bar(shown, BAR_WIDTH)).append("\n")
     for name, (value, style) in shown.items():
         text.append(f" {name} ", style=style).append(f"{value / total:.0%}  ")
     return text

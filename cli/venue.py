@@ -5,8 +5,9 @@ Everything that trades goes through `exchange.gateway`.
 
 import difflib
 import time
+from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from pydantic import BaseModel
@@ -15,10 +16,13 @@ from cli.errors import CommandFailed
 from exchange import shapes
 from exchange.errors import Unknown
 from exchange.network import endpoint
-from exchange.port import OpenOrder, Position
+from exchange.port import MarketRules, OpenOrder, Position
 from settings import Network, Settings
 
+T = TypeVar("T")
+
 TIMEOUT_S = 5.0
+BASE_FEES = {"userCrossRate": "0.00045", "userAddRate": "0.00015"}
 
 
 class Holdings(BaseModel):
@@ -60,6 +64,16 @@ class Venue:
         hint = f"did you mean {', '.join(near)}?" if near else f"{len(coins)} coins are, among them BTC and ETH"
         raise CommandFailed(f"coin {symbol} is not traded on {self._at.network}: {hint}")
 
+    async def rules(self, coin: str) -> MarketRules:
+        """Of a coin that is listed, its price in it. Fees are those of an account that has traded nothing yet."""
+        meta, contexts = await self._info({"type": "metaAndAssetCtxs"})
+        return _known(lambda: shapes.market_rules(meta, contexts, BASE_FEES, coin))
+
+    async def free_usd(self, account: str) -> Decimal:
+        """What a new position can use."""
+        state = await self._info({"type": "clearinghouseState", "user": account})
+        return _known(lambda: shapes.usd_balance(state)).free
+
     async def mid_prices(self) -> dict[str, Decimal]:
         """USD per coin, of every coin."""
         return {coin: Decimal(price) for coin, price in (await self._info({"type": "allMids"})).items()}
@@ -69,10 +83,7 @@ class Venue:
         at_ms = time.time_ns() // 1_000_000
         orders = await self._info({"type": "frontendOpenOrders", "user": account})
         state = await self._info({"type": "clearinghouseState", "user": account})
-        try:
-            resting, positions = shapes.open_orders(orders), shapes.positions(state)
-        except Unknown as error:
-            raise CommandFailed(str(error)) from error
+        resting, positions = _known(lambda: shapes.open_orders(orders)), _known(lambda: shapes.positions(state))
         return Holdings(
             at_ms=at_ms,
             positions=positions,
@@ -92,6 +103,13 @@ class Venue:
             raise CommandFailed(
                 f"the exchange does not answer at {self._at.url}: {cure} ({type(error).__name__}: {error})"
             ) from error
+
+
+def _known(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except Unknown as error:
+        raise CommandFailed(str(error)) from error
 
 
 def _is_spot(coin: str) -> bool:

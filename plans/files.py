@@ -35,6 +35,15 @@ class BadPlanError(ValueError):
 
 def read_plan(path: Path) -> TradingPlan:
     """Raises BadPlanError."""
+    data = read_data(path)
+    try:
+        return plan_of(data)
+    except BadPlanError as error:
+        raise BadPlanError(f"{path}: {error}") from error
+
+
+def read_data(path: Path) -> Any:
+    """What a YAML or JSON file holds, its numbers as text. Raises BadPlanError."""
     if path.suffix.lower() not in ENDINGS:
         raise BadPlanError(f"{path}: its name ends in {path.suffix or 'nothing'}; {' or '.join(ENDINGS)} can be read")
     try:
@@ -46,7 +55,7 @@ def read_plan(path: Path) -> TradingPlan:
         raise BadPlanError(f"{path}: is longer than {SIZE_MAX_BYTES} bytes; no plan is")
     try:
         text = raw.decode()
-        return plan_of(from_json(text) if path.suffix.lower() == ".json" else from_yaml(text))
+        return from_json(text) if path.suffix.lower() == ".json" else from_yaml(text)
     except BadPlanError as error:
         raise BadPlanError(f"{path}: {error}") from error
     except (UnicodeDecodeError, RecursionError, yaml.YAMLError, json.JSONDecodeError) as error:
@@ -120,7 +129,7 @@ def _problem(field: str, same: Sequence[ErrorDetails]) -> str:
 
 def _allowed(message: str) -> str:
     """What follows "it must"."""
-    _, should, allowed = message.partition(" should ")
+    _, should, allowed = message.removesuffix(", unable to parse string as an integer").partition(" should ")
     return allowed if should else f"be valid ({message})"
 
 

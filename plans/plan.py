@@ -6,7 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Discriminator, Field, PositiveInt, Tag, model_validator
+from pydantic import AwareDatetime, BeforeValidator, Discriminator, Field, PositiveInt, Tag, model_validator
 
 from strategy.fibonacci import FIBONACCI, Fibonacci
 from strategy.ladder import PRESETS, AtReset, Ladder
@@ -21,6 +21,16 @@ FIBONACCI_DRAWDOWN_MAX = Decimal("0.23")
 
 Usd = Annotated[Decimal, Field(gt=0, max_digits=40)]
 Share = Annotated[Decimal, Field(gt=0, le=1)]
+
+
+def _no_number(moment: object) -> object:
+    """A price in the place of a time would be one in 1970."""
+    if isinstance(moment, int | float | Decimal) or (isinstance(moment, str) and moment.replace(".", "").isdigit()):
+        raise ValueError(f"{moment} is no time; one such as 2027-01-31T00:00Z is needed")
+    return moment
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number)]
 
 
 def _kind(strategy: object) -> str:
@@ -74,7 +84,7 @@ class EntryRule(Value):
     when: When = When.NOW
     price: Usd | None = None
     units: PositiveInt | None = None
-    not_before: AwareDatetime | None = None
+    not_before: Moment | None = None
     """Nothing is looked at before."""
 
     @model_validator(mode="after")
@@ -93,7 +103,7 @@ class ExitRule(Value):
     take_profit: Annotated[Decimal, Field(gt=0)] | None = None
     """Of the margin: 0.5 closes the trade when it has earned half of it."""
     stop_price: Usd | None = None
-    expires: AwareDatetime | None = None
+    expires: Moment | None = None
     """The trade is closed then; a plan that still waits ends."""
 
 

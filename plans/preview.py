@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import assert_never
 
+from plans.plan import Backstop
 from plans.rehearsal import Moment, rehearsed, walked
 from plans.worst import WorstCase, worst_case
-from strategy.checks import Proposal, liquidation_price, refusals, round_trip_cost
+from strategy.backstop import backstop_of
+from strategy.checks import UNITS_TO_ZERO_MAX, Proposal, liquidation_price, refusals, round_trip_cost
 from strategy.fibonacci import Fibonacci, Hedge
 from strategy.hedge_steps import level_price
 from strategy.ladder import AtReset, Ladder
@@ -59,6 +61,8 @@ class Preview(Value):
     round_trip_usd: Decimal
     """Fees and slippage of selling and buying one coin."""
     limits: Limits
+    backstop_price: Decimal | None
+    """Where the stop on the exchange rests at first; None without one."""
     refusals: tuple[str, ...]
     """Why it would not be opened at this price."""
 
@@ -69,6 +73,7 @@ def preview(
     *,
     at_reset: AtReset = AtReset.CAP,
     unit_mode: UnitMode = UnitMode.FULL,
+    backstop: Backstop | None = None,
     high_price: Decimal | None = None,
 ) -> Preview:
     """`high_price`: how far the Fibonacci hedge rises first; to where it is just armed unless given.
@@ -86,8 +91,8 @@ def preview(
     return Preview(
         coin=asked.coin,
         strategy=asked.ladder.name,
-        price=asked.price,
-        margin_usd=asked.margin_usd,
+        price=plain(asked.price),
+        margin_usd=plain(asked.margin_usd),
         leverage=asked.leverage,
         unit_size=asked.unit_size,
         rows=(_row("entry", entry), *path),
@@ -95,8 +100,14 @@ def preview(
         liquidation_price=liquidation_price(asked.price, asked.leverage, asked.maintenance_rate),
         round_trip_usd=round_trip_cost(asked),
         limits=asked.limits,
+        backstop_price=_backstop_price(entry, backstop),
         refusals=refusals(asked),
     )
+
+
+def _backstop_price(entry: Moment, backstop: Backstop | None) -> Decimal | None:
+    stop = backstop_of(entry.state, backstop.beyond) if backstop else None
+    return plain(stop.trigger_price) if stop else None
 
 
 def _down_the_ladder(entry: Moment, ladder: Ladder) -> Iterator[Row]:
@@ -136,6 +147,10 @@ def _high_line(entry: Moment, hedge: Fibonacci, high_price: Decimal | None) -> i
         raise ValueError(
             f"the high is {high_price:f}; the hedge is armed {hedge.min_gain_units} units above the entry, from "
             f"{plain(armed):f} on"
+        )
+    if line > UNITS_TO_ZERO_MAX:
+        raise ValueError(
+            f"the high is {high_price:f}, {line} units above the entry; at most {UNITS_TO_ZERO_MAX} are walked"
         )
     return line
 

@@ -114,6 +114,8 @@ def test_every_strategy_comes_back_from_its_file(strategy: Any, unit_size: Decim
         ({"strategy": {**V7.model_dump(mode="json"), "cover_from": "9"}}, "strategy: recovery heights must rise"),
         ({"strategy": {**FIBONACCI.model_dump(mode="json"), "release": "0.5"}}, "strategy: release is 0.5; it must be"),
         ({"exit": {"expires": "2026-12-31"}}, "exit.expires is 2026-12-31: it must have timezone info"),
+        ({"exit": {"expires": "120"}}, "exit.expires: 120 is no time; one such as 2027-01-31T00:00Z is needed"),
+        ({"entry": {"not_before": 120.5}}, "entry.not_before: 120.5 is no time"),
         ({"exit": {"stop_price": "110"}, "entry": {"when": "at_price", "price": "100"}}, "exit.stop_price is 110; it"),
         ({"leverage": "3", "limits": {"max_leverage": "2"}}, "leverage is 3; limits.max_leverage allows 2"),
         ({"name": "../etc"}, "name is ../etc: it must match pattern"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from plans.plan import Backstop
 from plans.preview import Preview, preview
 from strategy.checks import liquidation_price
 from strategy.fibonacci import FIBONACCI
@@ -101,6 +102,13 @@ def test_the_figures_around_the_table() -> None:
     assert len(seen.refusals) == 1 and "lies inside the ladder" in seen.refusals[0]
     assert preview(hedged()).liquidation_price == 0
     assert [row.phase for row in seen.rows[:2]] == [Phase.ADVANCE, Phase.RETRACEMENT]
+
+
+def test_the_stop_on_the_exchange_lies_beyond_the_last_level() -> None:
+    beyond = Backstop(beyond=D("0.02"))
+    assert preview(asked(), backstop=beyond).backstop_price == 95 * D("0.98")
+    assert preview(hedged(), backstop=beyond).backstop_price == 77 * D("0.98")
+    assert preview(asked()).backstop_price is None
 
 
 def test_a_margin_that_buys_nothing_is_refused() -> None:
