@@ -18,7 +18,7 @@ from backtest.funding import HOUR_MS, NO_FUNDING, Funding
 from backtest.margin import tier_bands
 from backtest.prices import Stretch
 from backtest.result import Figures, Floats, Ints
-from backtest.setup import Setup
+from backtest.setup import Setup, TooFineError
 from backtest.trading import Fills, opening
 from strategy.ladder import V6, AtReset
 from strategy.state import TradeState
@@ -28,10 +28,6 @@ from strategy.values import exact
 _AT_RESET = {AtReset.KEEP: c.KEEP, AtReset.CAP: c.CAP, AtReset.RELEVER: c.RELEVER}
 _YEAR_MS = DAYS_PER_YEAR * DAY_MS
 _LARGEST = 2**61
-
-
-class TooFineError(ValueError):
-    """The lines have more decimals than can be compared as integers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from hypothesis import given
 from backtest.columns import read_columns, stretch_of
 from backtest.funding import Funding, read_funding
 from backtest.journal import Journal
-from backtest.many import TooFineError, figures, rates_of, walked
+from backtest.many import figures, rates_of, walked
 from backtest.markets import tiers_of
 from backtest.prices import PriceBatch, Span, Stretch, joined
 from backtest.result import Result
 from backtest.run import run_whole
-from backtest.setup import Setup
+from backtest.setup import Setup, TooFineError
 from strategy.ladder import PRESETS
 from tests.backtest.drawing import fundings, recordings, setups, stretches
 from tests.strategy.trading import PATIENT
