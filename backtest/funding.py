@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backtest.prices import LAST_MS
+from backtest.prices import LAST_MS, SECONDS
 from strategy.values import ZERO
 
 HOUR_MS = 3_600_000
@@ -67,6 +67,8 @@ def _read_file(path: Path) -> dict[int, Decimal]:
                 ) from None
             if not 0 <= time_ms <= LAST_MS:
                 raise BadFundingError(f"{where}: ts is {time_ms}; it must be whole milliseconds since 1970, UTC")
+            if time_ms in SECONDS:
+                raise BadFundingError(f"{where}: ts is {time_ms}, which looks like seconds; it must be milliseconds")
             rates[time_ms // HOUR_MS * HOUR_MS] = _checked(rate, f"{where}: rate is {rate_text}")
     except OSError as error:
         raise BadFundingError(

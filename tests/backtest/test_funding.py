@@ -31,6 +31,7 @@ def test_a_file_has_a_rate_for_each_hour_it_names(tmp_path: Path) -> None:
         ("ts,rate\n,0\n", "row 0: ts is missing"),
         ("ts,rate\n1\n", "row 0: ts is 1, rate is missing"),
         ("ts,rate\n-1,0\n", "row 0: ts is -1; it must be whole milliseconds"),
+        ("ts,rate\n1735689600,0\n", "row 0: ts is 1735689600, which looks like seconds"),
         ("ts,rate\n1,0.041\n", "row 0: rate is 0.041; it must be a rate per hour from -0.04 to 0.04"),
         ("ts,rate\n1,NaN\n", "row 0: rate is NaN; it must be a rate"),
         ("time,rate\n1,0\n", "its header is time,rate, it must have columns ts and rate"),
