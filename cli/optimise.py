@@ -85,6 +85,8 @@ def optimise(
         _refuse_early(space, setup_of)
         recording = joined(read_columns(prices, read_span(since, until)))
         spans = _stretches(recording, folds)
+        if missing := costs.missing_hours(int(recording.times_ms[0]), int(recording.times_ms[-1])):
+            typer.echo(f"warning: {costs} has no rate for {missing:,} hours of the prices: they cost nothing", err=True)
         # Half a second to import, and only for those who search.
         from backtest.many import figures
 

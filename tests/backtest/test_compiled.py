@@ -47,7 +47,7 @@ def assert_same(setup: Setup, prices: Stretch, funding: Funding) -> Result:
     assert found.liquidated_price == (pytest.approx(float(taken.price)) if taken else None)
     for name in ("return_on_margin", "max_drawdown", "max_drawdown_usd", "fees_usd", "funding_usd", "slippage_usd"):
         assert getattr(found, name) == pytest.approx(float(getattr(summary, name)), rel=CLOSE, abs=2e-6), name
-    for name in ("sharpe", "sortino"):
+    for name in ("sharpe", "sortino", "calmar"):
         exactly = getattr(summary, name)
         assert getattr(found, name) == (pytest.approx(exactly, rel=1e-6, abs=1e-6) if exactly else exactly), name
     if taken is None:

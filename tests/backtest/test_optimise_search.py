@@ -215,6 +215,17 @@ def test_what_every_order_costs_is_asked_for_as_in_a_backtest(optimise: Command)
     assert slippage_usd("0.5") > slippage_usd("0") > 0
 
 
+def test_hours_that_the_funding_file_lacks_are_told_of(optimise: Command, tmp_path: Path) -> None:
+    rates = tmp_path / "rates.csv"
+    rates.write_text(f"ts,rate\n{WHOLE.from_ms + 3_600_000},0.00001\n")
+    done = optimise("--unit-size", "20", "--preset", "v6", "--jobs", "1", "--funding", str(rates))
+    # 4,000 minutes are 66 full hours.
+    assert (done.exit_code, done.stderr) == (
+        0,
+        "warning: rates.csv has no rate for 65 hours of the prices: they cost nothing\n",
+    )
+
+
 def test_a_file_that_cannot_be_written_in_the_end_costs_no_figures(
     optimise: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
