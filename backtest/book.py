@@ -2,8 +2,9 @@
 
 from decimal import Decimal
 
-from backtest.equity import EquityCurve, sharpe
+from backtest.equity import EquityCurve
 from backtest.margin import NEVER_ABOVE, NEVER_BELOW, liquidation, liquidation_prices
+from backtest.ratios import sharpe
 from backtest.setup import Setup
 from backtest.summary import Hold, Liquidation
 from backtest.trading import Fills, cut, opening_qty

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from backtest.files import Kind, columns_of, kind_of
-from backtest.prices import ALL_TIMES, LAST_MS, BadPricesError, PriceBatch, Span, Stretch
+from backtest.prices import ALL_TIMES, GAP_MAX_MS, LAST_MS, SECONDS, BadPricesError, PriceBatch, Span, Stretch
 from backtest.rows import read_prices
 
 _ROWS_PER_BATCH = 262_144
@@ -125,7 +125,11 @@ def _times(column: pa.Array, last_ms: int) -> NDArray[np.int64]:
     if not pa.types.is_integer(column.type):
         raise _Odd
     times_ms: NDArray[np.int64] = column.cast(pa.int64()).to_numpy()
-    if times_ms[0] < last_ms or times_ms[-1] > LAST_MS or (times_ms[1:] < times_ms[:-1]).any():
+    apart_ms = np.diff(times_ms, prepend=last_ms or times_ms[0])
+    if times_ms[0] < 0 or times_ms[-1] > LAST_MS or apart_ms.min() < 0 or apart_ms.max() > GAP_MAX_MS:
+        raise _Odd
+    in_seconds = int(np.searchsorted(times_ms, SECONDS.start))
+    if in_seconds < len(times_ms) and int(times_ms[in_seconds]) in SECONDS:
         raise _Odd
     return times_ms
 

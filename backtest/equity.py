@@ -1,6 +1,5 @@
-"""Equity over time: peaks, falls and day ends, fed price by price or stretch by stretch."""
+"""Equity over time: peaks and falls, fed price by price or stretch by stretch."""
 
-import math
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -9,12 +8,6 @@ from numpy.typing import NDArray
 
 from backtest.prices import Stretch
 from strategy.values import ZERO
-
-DAY_MS = 86_400_000
-DAYS_PER_YEAR = 365
-_STILL = 1e-12
-"""A deviation below it is what floats make of none."""
-Usd = Decimal | float
 
 
 class EquityCurve:
@@ -70,29 +63,3 @@ class EquityCurve:
         # A fall is news when it is deeper in dollars or in share of the peak, whichever comes first. A new lowest
         # equity is always both: the peak has not fallen since the lowest before it.
         self._deeper_below = max(self.peak_usd - self.max_drawdown_usd, self.peak_usd * (1 - self.max_drawdown))
-
-
-def sharpe(start_usd: Usd, days: Sequence[Usd]) -> float | None:
-    """Mean by deviation of the daily returns, a year's; None with fewer than two days or nothing moving."""
-    returns = daily_returns(start_usd, days)
-    deviation = 0.0 if returns is None else float(returns.std(ddof=1))
-    if returns is None or deviation < _STILL:
-        return None
-    return float(returns.mean()) / deviation * math.sqrt(DAYS_PER_YEAR)
-
-
-def sortino(start_usd: Usd, days: Sequence[Usd]) -> float | None:
-    """As `sharpe`, by the deviation of the losing days only; None without one."""
-    returns = daily_returns(start_usd, days)
-    deviation = 0.0 if returns is None else math.sqrt(float((np.minimum(returns, 0) ** 2).mean()))
-    if returns is None or deviation < _STILL:
-        return None
-    return float(returns.mean()) / deviation * math.sqrt(DAYS_PER_YEAR)
-
-
-def daily_returns(start_usd: Usd, days: Sequence[Usd]) -> NDArray[np.float64] | None:
-    """None with fewer than two days, or once all is lost: from nothing there is no return."""
-    equity = np.array([float(start_usd), *map(float, days)])
-    if len(days) < 2 or (equity[:-1] <= 0).any():
-        return None
-    return np.asarray(equity[1:] / equity[:-1] - 1, dtype=np.float64)

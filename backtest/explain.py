@@ -1,170 +1,34 @@
-"""Why a backtest did what it did, in words, from its journal alone.
-
-A journal doesn't say where the lines lay, but it fixes them: money and quantity at the first decision give the anchor,
-and every completed unit narrows the unit's size down.
-"""
+"""Why a backtest did what it did, in words, from its journal alone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from pathlib import Path
-
-from pydantic import BaseModel, ConfigDict, ValidationError
+from decimal import Decimal
 
 from backtest.journal import as_text
-from strategy.values import ONE, ZERO, Action, Phase, exact
+from backtest.journal_lines import Line, Lines, base_line
+from strategy.values import Action, Phase, exact
 
 _QTY_SHOWN = Decimal("1e-8")
-_NARROW = Decimal("0.01")
-"""How closely the unit's size has to be known, as a share of it, to be taken for the roundest number near."""
 
 
-class BadJournalError(ValueError):
-    """One line: the file, its line and what is wrong."""
-
-
-class Line(BaseModel):
-    """A line of the journal, as `backtest.journal` writes it."""
-
-    model_config = ConfigDict(frozen=True)
-
-    i: int
-    ts: int
-    price: Decimal
-    phase: Phase
-    unit: int
-    peak: int
-    valley: int
-    cycle: int
-    legs: tuple[tuple[Action, Decimal], ...]
-    order_qty: Decimal
-    long: Decimal
-    short: Decimal
-    short_entry: Decimal
-    cash: Decimal
-    allocation: Decimal
-    equity: Decimal
-
-    def moved(self, *actions: Action) -> Decimal:
-        """Together, in coin."""
-        return sum((qty for action, qty in self.legs if action in actions), ZERO)
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Where the grid's lines lie."""
-
-    anchor_price: Decimal
-    unit_size: Decimal
-
-    def price_of(self, line: int) -> Decimal:
-        return self.anchor_price + line * self.unit_size
-
-
-def read_journal(path: Path) -> list[Line]:
-    """Raises BadJournalError for a file that can't be read, is empty, or has a line that is not a journal's."""
-    lines: list[Line] = []
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, text in enumerate(file, 1):
-                try:
-                    lines.append(Line.model_validate_json(text))
-                except ValidationError as error:
-                    problem = error.errors(include_url=False)[0]
-                    where = ".".join(map(str, problem["loc"])) or "it"
-                    raise BadJournalError(
-                        f"{path} line {number}: {where}: {problem['msg']}; it must be a line of `backtest --journal`"
-                    ) from error
-    except OSError as error:
-        raise BadJournalError(f"{path}: can't be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise BadJournalError(f"{path}: is not a journal of text") from error
-    if not lines:
-        raise BadJournalError(f"{path}: has no decisions; no unit was completed in that run")
-    return lines
-
-
-def decisions_at(lines: Sequence[Line], time_ms: int) -> list[int]:
-    """Those at the time, or else the last one before it; empty before the first."""
-    before = [k for k, line in enumerate(lines) if line.ts <= time_ms]
-    return [k for k in before if lines[k].ts == lines[before[-1]].ts] if before else []
-
-
-@exact
-def lines_of(journal: Sequence[Line], unit_size: Decimal | None = None) -> Lines | None:
-    """The grid the journal was traded on; None when it can't be told and `unit_size` is not given."""
-    first = journal[0]
-    if first.cycle != 1:
-        return None
-    start_usd = first.allocation + _value(first) - first.equity
-    opened = first.long + first.moved(Action.SELL_LONG) - first.moved(Action.BUY_LONG)
-    anchor_price = start_usd / opened
-    unit_size = unit_size or _unit_size(journal, anchor_price)
-    return Lines(anchor_price, unit_size) if unit_size else None
-
-
-def _value(line: Line) -> Decimal:
-    return line.long * line.price + line.short * (2 * line.short_entry - line.price) + line.cash
-
-
-def _unit_size(journal: Sequence[Line], anchor_price: Decimal) -> Decimal | None:
-    """The roundest size that every unit of the first cycle allows."""
-    least, most, before = ZERO, Decimal("Infinity"), 0
-    for line in journal:
-        if line.cycle != 1:
-            break
-        # Going up, the price lies at or above the line reached and below the next; going down, the other way round.
-        side = 1 if line.unit > before else -1
-        moved, near, far = side * (line.price - anchor_price), side * line.unit, side * line.unit + 1
-        if near > 0:
-            most = min(most, moved / near)
-        if far > 0:
-            least = max(least, moved / far)
-        if far < 0:
-            most = min(most, moved / far)
-        if near < 0:
-            least = max(least, moved / near)
-        before = line.unit
-    if not ZERO < least <= most <= least * (1 + _NARROW):
-        return None
-    return _roundest(least, most)
-
-
-def _roundest(least: Decimal, most: Decimal) -> Decimal:
-    """The number between them with the fewest digits."""
-    step = ONE.scaleb(most.adjusted())
-    while True:
-        for part in (step, step / 2, step / 4):
-            whole = (least / part).to_integral_value(rounding=ROUND_CEILING) * part
-            if least <= whole <= most:
-                return whole
-        step /= 10
+def moment(time_ms: int) -> str:
+    """UTC, to the second."""
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
 
 
 @exact
 def explanation(journal: Sequence[Line], at: int, grid: Lines | None) -> str:
     """The decision with this index, in a few paragraphs."""
     now, before = journal[at], journal[at - 1] if at else None
-    base = _base_line(journal, now.cycle, grid) if grid else 0
+    base = base_line(journal, now.cycle, grid) if grid else 0
     return "\n".join(
         [*_headline(now, before), *_why(now, before, grid, base), "", *_ledger(now, before), "", *_order(now)]
     )
 
 
-def _base_line(journal: Sequence[Line], cycle: int, grid: Lines) -> int:
-    """The line at which the cycle's units began. A RESET happens on the way up, so the price is at or above it."""
-    first = next(line for line in journal if line.cycle == cycle)
-    if cycle == 1:
-        return 0
-    reached = (first.price - grid.anchor_price) / grid.unit_size
-    return int(reached.to_integral_value(rounding=ROUND_FLOOR)) - first.unit
-
-
 def _headline(now: Line, before: Line | None) -> Iterator[str]:
     unit, phase = (before.unit, before.phase) if before else (0, Phase.ADVANCE)
-    moment = f"{datetime.fromtimestamp(now.ts / 1000, UTC):%Y-%m-%d %H:%M:%S}"
-    yield f"{moment} UTC, row {now.i}, price {now.price:f}"
+    yield f"{moment(now.ts)} UTC, row {now.i}, price {now.price:f}"
     cycle = f", cycle {now.cycle}" if before is None or before.cycle == now.cycle else ""
     yield f"unit {unit} -> {now.unit}, {phase} -> {now.phase}, peak {now.peak}, valley {now.valley}{cycle}"
     yield ""
@@ -189,10 +53,10 @@ def _why(now: Line, before: Line | None, grid: Lines | None, base: int) -> Itera
 
 
 def _line_words(now: Line, line: int, grid: Lines, *, up: bool) -> str:
-    side = "at or above" if up else "at or below"
+    side, unit = "at or above" if up else "at or below", "unit" if line == 1 else "units"
     return (
         f"The price stood {side} the line of unit {now.unit}, {grid.price_of(line):.8g} (the anchor "
-        f"{grid.anchor_price:.8g} and {line} units of {as_text(grid.unit_size)} USD). The next lines from there: "
+        f"{grid.anchor_price:.8g} and {line} {unit} of {as_text(grid.unit_size)} USD). The next lines from there: "
         f"{grid.price_of(line + 1):.8g} up, {grid.price_of(line - 1):.8g} down."
     )
 
@@ -229,18 +93,29 @@ def _rule(now: Line, phase: Phase, *, up: bool) -> str:
 
 
 def _ledger(now: Line, before: Line | None) -> Iterator[str]:
+    """After the decision before, and after this one; equity at this one's price both times."""
+    was, is_now = _holdings(before) if before else _at_the_opening(now), _holdings(now)
+    if before:
+        was["equity"] = f"{before.equity - before.value(before.price) + before.value(now.price):.2f}"
     yield f"{'':12}{'before':>18}{'after':>18}"
-    for name in ("long", "short", "net", "cash", "allocation"):
-        yield f"{name:12}{_figure(before, name):>18}{_figure(now, name):>18}"
-    yield f"{'equity':12}{'':>18}{now.equity:>18.2f}"
+    for name, figure in is_now.items():
+        yield f"{name:12}{was.get(name, '-'):>18}{figure:>18}"
 
 
-def _figure(line: Line | None, name: str) -> str:
-    if line is None:
-        return "-"
-    if name in ("cash", "allocation"):
-        return f"{getattr(line, name):.2f}"
-    qty: Decimal = line.long - line.short if name == "net" else getattr(line, name)
+def _holdings(line: Line) -> dict[str, str]:
+    quantities = {"long": line.long, "short": line.short, "net": line.long - line.short}
+    money = {"cash": line.cash, "allocation": line.allocation, "equity": line.equity}
+    return {name: _qty(qty) for name, qty in quantities.items()} | {name: f"{usd:.2f}" for name, usd in money.items()}
+
+
+def _at_the_opening(first: Line) -> dict[str, str]:
+    """Its fees are not in the journal, so neither cash nor equity is known to the cent."""
+    opened = _qty(first.opened()) if first.cycle == 1 else "-"
+    allocation = f"{first.allocation:.2f}" if first.cycle == 1 else "-"
+    return {"long": opened, "short": "0", "net": opened, "allocation": allocation}
+
+
+def _qty(qty: Decimal) -> str:
     return as_text(qty.quantize(_QTY_SHOWN))
 
 

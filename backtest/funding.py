@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backtest.prices import LAST_MS
+from backtest.journal import as_text
+from backtest.prices import LAST_MS, SECONDS
 from strategy.values import ZERO
 
 HOUR_MS = 3_600_000
@@ -28,9 +29,21 @@ class Funding:
     constant: Decimal = ZERO
     by_hour: Mapping[int, Decimal] = field(default_factory=dict)
     """By the full hour in ms UTC; an hour that is not there costs nothing."""
+    file: str = field(default="", compare=False)
+    """Name of the file they were read from."""
 
     def __bool__(self) -> bool:
         return bool(self.constant or self.by_hour)
+
+    def __str__(self) -> str:
+        return self.file or (f"{as_text(self.constant)} an hour" if self.constant else "none")
+
+    def missing_hours(self, first_ms: int, last_ms: int) -> int:
+        """Full hours after the first time, up to the last, that a file has no rate for."""
+        if not self.by_hour:
+            return 0
+        first, last = first_ms // HOUR_MS + 1, last_ms // HOUR_MS
+        return last - first + 1 - sum(first <= hour_ms // HOUR_MS <= last for hour_ms in self.by_hour)
 
     def rate(self, hour_ms: int) -> Decimal:
         return self.by_hour.get(hour_ms, ZERO) if self.by_hour else self.constant
@@ -49,7 +62,7 @@ def read_funding(text: str) -> Funding:
     try:
         constant = Decimal(text)
     except InvalidOperation:
-        return Funding(by_hour=_read_file(Path(text)))
+        return Funding(by_hour=_read_file(Path(text)), file=Path(text).name)
     return Funding(constant=_checked(constant, f"--funding is {text}"))
 
 
@@ -67,6 +80,8 @@ def _read_file(path: Path) -> dict[int, Decimal]:
                 ) from None
             if not 0 <= time_ms <= LAST_MS:
                 raise BadFundingError(f"{where}: ts is {time_ms}; it must be whole milliseconds since 1970, UTC")
+            if time_ms in SECONDS:
+                raise BadFundingError(f"{where}: ts is {time_ms}, which looks like seconds; it must be milliseconds")
             rates[time_ms // HOUR_MS * HOUR_MS] = _checked(rate, f"{where}: rate is {rate_text}")
     except OSError as error:
         raise BadFundingError(

@@ -13,12 +13,12 @@ from decimal import Decimal
 import numpy as np
 
 from backtest import compiled as c
-from backtest.equity import DAY_MS, DAYS_PER_YEAR, sharpe, sortino
 from backtest.funding import HOUR_MS, NO_FUNDING, Funding
 from backtest.margin import tier_bands
 from backtest.prices import Stretch
+from backtest.ratios import DAY_MS, calmar, sharpe, sortino
 from backtest.result import Figures, Floats, Ints
-from backtest.setup import Setup
+from backtest.setup import Setup, TooFineError
 from backtest.trading import Fills, opening
 from strategy.ladder import V6, AtReset
 from strategy.state import TradeState
@@ -26,12 +26,7 @@ from strategy.units import UnitMode
 from strategy.values import exact
 
 _AT_RESET = {AtReset.KEEP: c.KEEP, AtReset.CAP: c.CAP, AtReset.RELEVER: c.RELEVER}
-_YEAR_MS = DAYS_PER_YEAR * DAY_MS
 _LARGEST = 2**61
-
-
-class TooFineError(ValueError):
-    """The lines have more decimals than can be compared as integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +69,6 @@ def _figures(setup: Setup, prices: Stretch, run: Walked, hold_return: float) -> 
     s, u = run.floats, run.wholes
     row = int(u[c.LIQUIDATED_ROW])
     end_ms = int(prices.times_ms[row])
-    years = max(end_ms - int(prices.times_ms[0]), 1) / _YEAR_MS
     drawdown = float(s[c.DRAWDOWN])
     days = [float(usd) for usd in run.days]
     return Figures(
@@ -84,7 +78,7 @@ def _figures(setup: Setup, prices: Stretch, run: Walked, hold_return: float) -> 
         max_drawdown_usd=float(s[c.DRAWDOWN_USD]),
         sharpe=sharpe(margin_usd, days),
         sortino=sortino(margin_usd, days),
-        calmar=gain / years / drawdown if drawdown else None,
+        calmar=calmar(gain, end_ms - int(prices.times_ms[0]), drawdown),
         decisions=int(u[c.DECISIONS]),
         orders=int(u[c.ORDERS]),
         resets=int(u[c.CYCLE]) - 1,

@@ -9,12 +9,11 @@ from itertools import chain, groupby, islice
 from types import TracebackType
 from typing import Self
 
-from backtest.many import TooFineError
 from backtest.optimise_rank import Trial
 from backtest.optimise_space import Params
 from backtest.prices import Span, Stretch
 from backtest.result import Figures
-from backtest.setup import CannotOpenError, Setup
+from backtest.setup import CannotOpenError, Setup, TooFineError
 
 Run = Callable[[Sequence[Setup], Stretch], list[Figures]]
 """Several setups over some prices; raises CannotOpenError, TooFineError. Processes have to find it by its name."""

@@ -1,6 +1,7 @@
 """From what a user types to a `Setup`; every refusal names the field, the value and what is allowed."""
 
 import json
+import os
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -100,6 +101,21 @@ def read_moment(name: str, text: str) -> int:
             "since 1970"
         )
     return time_ms
+
+
+def check_writable(name: str, path: Path | None) -> None:
+    """Raises BadOptionError where no file could be written: better now than after all the work."""
+    if path is None:
+        return
+    if path.is_dir():
+        problem = "Is a directory"
+    elif not path.parent.is_dir():
+        problem = f"there is no folder {path.parent}"
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        problem = "Permission denied"
+    else:
+        return
+    raise BadOptionError(f"--{name} is {path}; it can't be written: {problem}")
 
 
 def read_ladder(preset: str) -> Ladder:

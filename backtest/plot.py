@@ -26,6 +26,8 @@ COLOURS = {
 _BUY, _SELL, _INK, _OWN, _HOLD, _HOLD_1X = "#0e9f6e", "#e0364c", "#1d232e", "#3b6cf6", "#b0722f", "#8a93a3"
 _COLUMNS = 1_200
 """As many stretches of time as the picture can show apart."""
+_POINTS = 2_400
+"""To a line: two to a column, more would only make large files of SVG and PDF."""
 
 
 def check_format(option: str, path: Path | None) -> None:
@@ -38,18 +40,24 @@ def write_plot(result: Result, path: Path) -> None:
     """Draw the run into `path`, by its suffix PNG, SVG or PDF. Raises OSError, BadOptionError for another suffix."""
     check_format("plot", path)
     # Half a second to import, and only for those who draw. A Figure of its own needs no window and no global state.
+    from matplotlib.dates import ConciseDateFormatter
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(15, 9), layout="constrained")
     price, equity, drawdown = figure.subplots(3, 1, sharex=True, height_ratios=(5, 3, 1.5))
     _draw_price(price, result)
     _draw_equity(equity, result)
-    times = _times(result.samples.time_ms)
-    drawdown.fill_between(times, -np.abs(result.samples.drawdown) * 100, 0, color=_SELL, alpha=0.35, linewidth=0)
+    starts = _starts(len(result.samples.time_ms))
+    deepest = np.maximum.reduceat(np.abs(result.samples.drawdown), starts) * 100
+    times = _times(result.samples.time_ms[starts])
+    drawdown.fill_between(times, -deepest, 0, color=_SELL, alpha=0.35, linewidth=0)
     drawdown.set_ylabel("drawdown, %")
     for axes in (price, equity, drawdown):
         axes.grid(alpha=0.25)
         axes.margins(x=0)
+    # The times once as they differ, what they share once at the end.
+    concise = ConciseDateFormatter(drawdown.xaxis.get_major_locator())  # type: ignore[no-untyped-call]
+    drawdown.xaxis.set_major_formatter(concise)
     figure.suptitle(_title(result), x=0.01, ha="left", fontsize=12)
     figure.savefig(path, dpi=110, metadata={} if path.suffix.lower() == ".png" else None)
 
@@ -92,7 +100,7 @@ def _draw_price(axes: Axes, result: Result) -> None:
         event = result.summary.liquidated
         axes.scatter(_times(np.array([event.ts])), [float(event.price)], s=120, c=_SELL, marker="X", zorder=4)
     axes.set_ylabel("price, USD")
-    axes.legend(loc="upper left", ncols=7, fontsize=8, framealpha=0.8)
+    _legend(axes)
 
 
 def _draw_equity(axes: Axes, result: Result) -> None:
@@ -102,13 +110,29 @@ def _draw_equity(axes: Axes, result: Result) -> None:
         _draw_band(axes, samples.time_ms, samples.hold, _HOLD, f"held at {leverage}x")
     _draw_band(axes, samples.time_ms, samples.equity, _OWN, "this trade")
     axes.set_ylabel("equity, USD")
-    axes.legend(loc="upper left", ncols=3, fontsize=8, framealpha=0.8)
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """In one line above: nothing that is drawn lies under it."""
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.005, 1), ncols=7, fontsize=8, frameon=False, borderpad=0)
 
 
 def _draw_band(axes: Axes, time_ms: Ints, band: Band, colour: str, label: str) -> None:
-    times = _times(time_ms)
-    axes.fill_between(times, band.low, band.high, color=colour, alpha=0.5, linewidth=0)
-    axes.plot(times, band.close, color=colour, linewidth=0.9, label=label)
+    starts = _starts(len(time_ms))
+    times, low, high = (
+        _times(time_ms[starts]),
+        np.minimum.reduceat(band.low, starts),
+        np.maximum.reduceat(band.high, starts),
+    )
+    ends = np.append(starts[1:], len(time_ms)) - 1
+    axes.fill_between(times, low, high, color=colour, alpha=0.5, linewidth=0)
+    axes.plot(times, band.close[ends], color=colour, linewidth=0.9, label=label)
+
+
+def _starts(samples: int) -> Ints:
+    """Where each point of a line begins; its extremes are those of all its samples."""
+    return np.arange(0, samples, -(-samples // _POINTS))
 
 
 def phase_bands(result: Result, columns: int = _COLUMNS) -> list[tuple[int, int, Phase]]:

@@ -20,6 +20,10 @@ TICK_COLUMNS = ("ts", "price")
 CANDLE_COLUMNS = ("ts", "open", "high", "low", "close")
 LAST_MS = 253_402_300_799_999
 """The end of the year 9999: a time beyond it was not in milliseconds."""
+SECONDS = range(10**9, 10**10)
+"""From 2001 to 2286, if it is seconds; as milliseconds a few weeks of 1970, when there was nothing to record."""
+GAP_MAX_MS = 10 * 365 * 86_400_000
+"""No market rests for ten years: one of two times further apart is wrong, and every hour between would be paid for."""
 
 
 class BadPricesError(ValueError):

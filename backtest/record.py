@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from backtest.book import Book, Line
-from backtest.equity import DAY_MS
 from backtest.prices import Stretch
+from backtest.ratios import DAY_MS
 from backtest.result import PHASES, Band, Cycle, Days, Decisions, Floats, Ints, Samples
 from backtest.session import Session
 from backtest.trade import Decided

@@ -109,6 +109,8 @@ class Result:
     setup: Setup
     source: str
     """Name of the prices' file."""
+    funding: str
+    """What it cost to hold, in words."""
     summary: Summary
     decisions: Decisions
     cycles: tuple[Cycle, ...]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from backtest.files import Kind, columns_of, content_error, kind_of, opening_error
-from backtest.prices import ALL_TIMES, LAST_MS, BadPricesError, PriceBatch, Span
+from backtest.prices import ALL_TIMES, GAP_MAX_MS, LAST_MS, SECONDS, BadPricesError, PriceBatch, Span
 
 _ROWS_PER_BATCH = 16_384
 
@@ -29,8 +29,8 @@ def read_prices(path: Path, span: Span = ALL_TIMES) -> Iterator[PriceBatch]:
 
     Raises BadPricesError, possibly after some batches: for a file that can't be read, a missing column, a file without
     rows in the span, a price that is not a finite number above 0, a candle whose high or low is not its highest or
-    lowest, a `ts` that is not whole milliseconds or earlier than the one before it. Equal times are fine: trades share
-    milliseconds.
+    lowest, a `ts` that is not whole milliseconds, earlier than the one before it or ten years later, a row with more
+    cells than the header. Equal times are fine: trades share milliseconds.
     """
     texts = _csv_texts(path) if kind_of(path) is Kind.CSV else _parquet_texts(path)
     found = False
@@ -49,13 +49,24 @@ def _csv_texts(path: Path) -> Iterator[list[Column]]:
     try:
         with _opened(path) as file:
             rows = csv.reader(file)
-            _, positions = columns_of(path, next(rows, []))
+            header, first_row = next(rows, []), 0
+            _, positions = columns_of(path, header)
             while lines := list(islice(rows, _ROWS_PER_BATCH)):
+                _check_width(path, first_row, lines, len(header))
+                first_row += len(lines)
                 yield [_column(lines, position) for position in positions]
     except (UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
         if isinstance(error, OSError):
             raise
         raise content_error(path, error, "a CSV file of text") from error
+
+
+def _check_width(path: Path, first_row: int, lines: list[list[str]], width: int) -> None:
+    """A cell too many shifts those after it: a decimal comma, or rows of another table. (Those missing are told of as
+    the columns they are missing in.)"""
+    if max(map(len, lines)) > width:
+        row, line = next((row, line) for row, line in enumerate(lines, first_row) if len(line) > width)
+        raise BadPricesError(f"{path} row {row}: has {len(line)} cells; it must have {width}, as the header")
 
 
 @contextmanager
@@ -132,6 +143,12 @@ def _time(path: Path, row: int, text: str | None, last_ms: int) -> int:
     if not 0 <= time_ms <= LAST_MS:
         shown = "missing" if not text else text[:40]
         raise BadPricesError(f"{path} row {row}: ts is {shown}; it must be whole milliseconds since 1970, UTC")
+    if time_ms in SECONDS:
+        raise BadPricesError(f"{path} row {row}: ts is {time_ms}, which looks like seconds; it must be milliseconds")
+    if last_ms and time_ms - last_ms > GAP_MAX_MS:
+        raise BadPricesError(
+            f"{path} row {row}: ts is {time_ms}, the row before has {last_ms}; they must be less than ten years apart"
+        )
     if time_ms < last_ms:
         raise BadPricesError(
             f"{path} row {row}: ts is {time_ms}, the row before has {last_ms}; rows must be oldest first"

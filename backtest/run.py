@@ -73,6 +73,7 @@ def run_whole(
     return Result(
         setup=setup,
         source=source,
+        funding=str(funding),
         summary=summary,
         decisions=decisions_of(session.trade.decisions or ()),
         cycles=cycles_of(session, float(prices.price(0))),

@@ -1,11 +1,12 @@
 """One run: the trade, what holding would have made of the same money, and the hours they all pay for."""
 
 from decimal import Decimal
+from itertools import pairwise
 
 from backtest.book import Book, Holding
-from backtest.equity import DAY_MS, sharpe, sortino
 from backtest.funding import HOUR_MS, NO_FUNDING, Funding
 from backtest.journal import Journal
+from backtest.ratios import DAY_MS, calmar, cycle_figures, day_figures, growth_a_year, sharpe, sortino
 from backtest.setup import Setup
 from backtest.summary import Summary
 from backtest.trade import Trade
@@ -65,8 +66,10 @@ class Session:
         trade.finish(Tick(price=last_price, time_ms=self.last_ms), self.prices)
         state, fills, curve, clock = trade.state, trade.fills, trade.curve, trade.clock
         equity_usd = trade.equity(last_price)
+        gain = equity_usd / setup.margin_usd - 1
         days = [*trade.days, equity_usd]
         finished = trade.cycle_ends[:-1]
+        lengths_ms = [end - start for start, end in pairwise([self.first_ms, *(end.time_ms for end in finished)])]
         span_ms = self.last_ms - self.first_ms
         return Summary(
             coin=setup.coin,
@@ -76,24 +79,31 @@ class Session:
             margin_usd=setup.margin_usd,
             equity_usd=equity_usd,
             pnl_usd=equity_usd - setup.margin_usd,
-            return_on_margin=equity_usd / setup.margin_usd - 1,
+            return_on_margin=gain,
             max_drawdown_usd=curve.max_drawdown_usd,
             max_drawdown=curve.max_drawdown,
             drawdown_from_ts=curve.from_ms,
             drawdown_to_ts=curve.to_ms,
             lowest_equity_usd=curve.lowest_usd,
+            highest_equity_usd=curve.peak_usd,
+            growth_a_year=growth_a_year(float(gain), span_ms),
+            calmar=calmar(float(gain), span_ms, float(curve.max_drawdown)),
             liquidated=trade.liquidated,
             sharpe=sharpe(setup.margin_usd, days),
             sortino=sortino(setup.margin_usd, days),
+            per_day=day_figures(setup.margin_usd, days),
             hold=self.hold.summary(last_price),
             hold_1x=self.hold_1x.summary(last_price),
             cycles=state.cycle,
             resets=len(finished),
             win_rate=sum(end.pnl_usd > 0 for end in finished) / len(finished) if finished else None,
+            per_cycle=cycle_figures([end.pnl_usd for end in finished], lengths_ms),
             orders=fills.orders,
+            last_order_ts=trade.last_order_ms,
             orders_beyond_margin=fills.beyond_margin,
             fees_usd=fills.fees_usd,
             funding_usd=trade.funding_usd,
+            funding_hours_missing=self.funding.missing_hours(self.first_ms, self.last_ms),
             slippage_usd=fills.slippage_usd,
             phase=state.phase,
             unit=state.current_unit,

@@ -53,3 +53,7 @@ class Setup(Value):
 
 class CannotOpenError(ValueError):
     """There can be no such trade at this price; the text has the figures."""
+
+
+class TooFineError(ValueError):
+    """The lines have more decimals than a search can compare as integers."""

@@ -35,6 +35,30 @@ class Hold(Value):
     liquidated: Liquidation | None
 
 
+class DayFigures(Value):
+    """Of daily returns, UTC days."""
+
+    volatility: float
+    """Annualised by sqrt(365)."""
+    best: float
+    worst: float
+    won: int
+    lost: int
+
+
+class CycleFigures(Value):
+    """Of finished cycles, after their fees and funding."""
+
+    mean_usd: Number
+    """What one more cycle could be expected to make: the expectancy."""
+    best_usd: Number
+    worst_usd: Number
+    profit_factor: float | None
+    """What the winning ones made by what the losing ones lost; None when none lost."""
+    mean_ms: int
+    longest_ms: int
+
+
 class Summary(Value):
     """Money in USD, shares of 1, times in ms UTC; as JSON decimals are strings, ratios numbers."""
 
@@ -55,10 +79,17 @@ class Summary(Value):
     """When the peak of the largest fall (by share) was, and its bottom; both the entry when equity never fell."""
     drawdown_to_ts: int
     lowest_equity_usd: Number
+    highest_equity_usd: Number
+    growth_a_year: float | None
+    """Of equity, compounded (CAGR); None for less than a month, or when all was lost."""
+    calmar: float | None
+    """Return on margin a year, not compounded, by maximum drawdown; None without one."""
     liquidated: Liquidation | None
     sharpe: float | None
     """Of daily returns, annualised by sqrt(365), no risk-free rate; None with fewer than two days or nothing moving."""
     sortino: float | None
+    per_day: DayFigures | None
+    """None with fewer than two days."""
     hold: Hold
     """Buy-and-hold at the same leverage, over the same prices."""
     hold_1x: Hold
@@ -67,13 +98,19 @@ class Summary(Value):
     resets: int
     win_rate: float | None
     """Share of finished cycles that made money; None when none finished."""
+    per_cycle: CycleFigures | None
+    """None when none finished."""
     orders: int
     """The opening one included."""
+    last_order_ts: int
+    """Long before `last_ts` when what is left no longer makes an order."""
     orders_beyond_margin: int
     """Orders that left more notional than equity * leverage: the exchange takes them only with other money behind."""
     fees_usd: Number
     funding_usd: Number
     """Paid; negative when received."""
+    funding_hours_missing: int
+    """Hours that the file of rates doesn't have: they cost nothing."""
     slippage_usd: Number
     phase: Phase
     unit: int
@@ -89,3 +126,8 @@ class Summary(Value):
     last_ts: int
     journal_lines: int
     decisions_sha256: str
+
+    @property
+    def holds(self) -> tuple[Hold, ...]:
+        """At the trade's leverage and at 1x, which may be the same but for a lot."""
+        return (self.hold_1x,) if self.leverage == 1 else (self.hold, self.hold_1x)

@@ -68,6 +68,7 @@ class Trade(Book):
         self.clock = Clock(self.state.phase, time_ms)
         self.decisions: list[Decided] | None = [] if keep else None
         self.cycle_ends: list[CycleEnd] = []
+        self.last_order_ms = time_ms
         self._follow_state(0)
         self.curve.see(self.equity(price), time_ms)
 
@@ -86,7 +87,10 @@ class Trade(Book):
         def on_reset(ended: Reset) -> None:
             self._end_cycle(ended.cycle, tick, ended.pnl_usd)
 
+        orders = self.fills.orders
         self.state, legs = advance(self.state, tick, self.fills, on_reset)
+        if self.fills.orders > orders:
+            self.last_order_ms = tick.time_ms
         order_qty = sum((leg.signed_qty for leg in legs), ZERO)
         self.journal.append(journal_line(row, tick, self.state, legs, order_qty))
         if self.decisions is not None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from backtest.columns import read_columns
 from backtest.funding import Funding
 from backtest.journal import Journal
-from backtest.options import BadOptionError, read_choice, read_costs_of_holding, read_setup, read_span
+from backtest.options import BadOptionError, check_writable, read_choice, read_costs_of_holding, read_setup, read_span
 from backtest.plot import check_format, write_plot
 from backtest.prices import BadPricesError, Span, joined
 from backtest.report.page import write_report
@@ -21,6 +21,7 @@ from backtest.run import PricePath, run_fast, run_reference, run_whole
 from backtest.setup import CannotOpenError, Setup
 from backtest.summary import Summary
 from backtest.table import summary_table
+from cli import backtest_options as given
 
 
 def register(app: typer.Typer) -> None:
@@ -29,34 +30,27 @@ def register(app: typer.Typer) -> None:
 
 
 def backtest(
-    prices: Annotated[
-        Path,
-        typer.Argument(help="CSV (also .gz, .zst) or Parquet: ts (ms UTC) and price, or ts,open,high,low,close."),
-    ],
-    coin: Annotated[str, typer.Option(help="The exchange's name of the coin; required.", show_default=False)] = "",
-    margin: Annotated[str, typer.Option(help="Given to the trade, USD; required.", show_default=False)] = "",
+    prices: given.Prices,
+    coin: given.Coin = "",
+    margin: given.Margin = "",
     unit_size: Annotated[str, typer.Option(help="USD of price to a unit; required.", show_default=False)] = "",
     leverage: Annotated[str, typer.Option(help="Whole number.")] = "1",
     preset: Annotated[str, typer.Option(help="v6, v7, or a YAML or JSON file with a ladder.")] = "v6",
-    unit_mode: Annotated[str, typer.Option(help="full, or grid (memoryless, for comparison).")] = "full",
+    unit_mode: given.UnitMode = "full",
     at_reset: Annotated[str, typer.Option(help="cap, relever or keep.")] = "cap",
-    fee_bps: Annotated[str, typer.Option(help="Of an order's notional.")] = "4.5",
-    slippage_bps: Annotated[str, typer.Option(help="Beyond the tick's price, for every order.")] = "1",
-    half_spread: Annotated[str, typer.Option(help="USD beyond the tick's price, besides slippage.")] = "0",
-    funding: Annotated[
-        str, typer.Option(help="none, a rate per hour such as 0.0000125, or a file with columns ts and rate.")
-    ] = "none",
-    lot: Annotated[
-        str, typer.Option(help="exchange (its size steps and $10 minimum), none (exact), or a size step in coin.")
-    ] = "exchange",
-    liquidation: Annotated[str, typer.Option(help="exchange (at its maintenance margin), or none.")] = "exchange",
-    since: Annotated[str, typer.Option("--from", help="First time: 2025-06-01, 2025-06-01T12:00 or ms, UTC.")] = "",
-    until: Annotated[str, typer.Option("--to", help="The time before which it ends.")] = "",
+    fee_bps: given.FeeBps = "4.5",
+    slippage_bps: given.SlippageBps = "1",
+    half_spread: given.HalfSpread = "0",
+    funding: given.Funding = "none",
+    lot: given.Lot = "exchange",
+    liquidation: given.Liquidation = "exchange",
+    since: given.Since = "",
+    until: given.Until = "",
     path: Annotated[str, typer.Option(help="fast, or reference: price by price; both decide the same.")] = "fast",
     journal: Annotated[Path | None, typer.Option(help="Write a JSON line per unit change to this file.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write one HTML file to look at.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw it to this PNG, SVG or PDF.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: given.AsJson = False,
 ) -> None:
     """Run a trade over recorded prices with the code that trades live."""
     try:
@@ -74,16 +68,15 @@ def backtest(
             lot=lot,
             liquidation=liquidation,
         )
-        chosen, span, costs = (
-            read_choice("path", path, PricePath),
-            read_span(since, until),
-            read_costs_of_holding(funding),
-        )
+        chosen = read_choice("path", path, PricePath)
+        span, costs = read_span(since, until), read_costs_of_holding(funding)
         check_format("plot", plot)
+        for name, file in (("journal", journal), ("report", report), ("plot", plot)):
+            check_writable(name, file)
         if chosen is PricePath.REFERENCE and (report or plot):
             raise BadOptionError("--path is reference; with --report or --plot it must be fast: both decide the same")
-        with _written_whole(journal) as file:
-            record = Journal(file)
+        with _written_whole(journal) as lines:
+            record = Journal(lines)
             if report or plot:
                 summary = _drawn(setup, prices, span, costs, record, report, plot)
             elif chosen is PricePath.FAST:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from backtest.explain import BadJournalError, decisions_at, explanation, lines_of, read_journal
+from backtest.explain import explanation, moment
+from backtest.journal_lines import BadJournalError, decisions_at, lines_of, read_journal
 from backtest.options import BadOptionError, read_moment, read_size
 
 
@@ -32,7 +33,7 @@ def explain(
         found = decisions_at(lines, time_ms)
         if not found:
             raise BadOptionError(
-                f"--at is {at}; the first decision is at {lines[0].ts}, before it the trade was opened"
+                f"--at is {at}; the first decision is at {moment(lines[0].ts)} UTC, before it the trade was opened"
             )
     except (BadOptionError, BadJournalError) as error:
         typer.echo(f"error: {error}", err=True)

@@ -3,11 +3,11 @@
 import functools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -16,18 +16,18 @@ from rich.text import Text
 
 from backtest.columns import read_columns
 from backtest.journal import as_text
-from backtest.many import figures
 from backtest.optimise import GRID_MAX, Search
-from backtest.optimise_files import write_csv, write_heat_map
+from backtest.optimise_files import search_json, write_csv, write_heat_map
 from backtest.optimise_rank import Metric, Trial, lonely_peak, ranked
 from backtest.optimise_space import Params, Space, read_space
 from backtest.optimise_table import ranking_table, walk_table, walk_words
 from backtest.optimise_walk import Fold, stretches, walk
 from backtest.optimise_workers import Workers
-from backtest.options import BadOptionError, read_choice, read_costs_of_holding, read_setup, read_span
+from backtest.options import BadOptionError, check_writable, read_choice, read_costs_of_holding, read_setup, read_span
 from backtest.plot import check_format
 from backtest.prices import BadPricesError, Span, Stretch, joined
 from backtest.setup import Setup
+from cli import backtest_options as given
 
 STOPPED = 130
 """The exit code after Ctrl-C, as a shell has it."""
@@ -39,19 +39,16 @@ def register(app: typer.Typer) -> None:
 
 
 def optimise(
-    prices: Annotated[
-        Path,
-        typer.Argument(help="CSV (also .gz, .zst) or Parquet: ts (ms UTC) and price, or ts,open,high,low,close."),
-    ],
-    coin: Annotated[str, typer.Option(help="The exchange's name of the coin; required.", show_default=False)] = "",
-    margin: Annotated[str, typer.Option(help="Given to the trade, USD; required.", show_default=False)] = "",
+    prices: given.Prices,
+    coin: given.Coin = "",
+    margin: given.Margin = "",
     unit_size: Annotated[
         str, typer.Option(help="USD to a unit: 5,10,20 or 1:50:1 (from, to, step); required.", show_default=False)
     ] = "",
     preset: Annotated[str, typer.Option(help="v6, v7 or files with ladders, with commas between.")] = "v6,v7",
     leverage: Annotated[str, typer.Option(help="Whole numbers: 3,5,10 or 1:10:1.")] = "1",
     at_reset: Annotated[str, typer.Option(help="cap, relever, keep, with commas between.")] = "cap",
-    unit_mode: Annotated[str, typer.Option(help="full or grid.")] = "full",
+    unit_mode: given.UnitMode = "full",
     metric: Annotated[str, typer.Option(help=f"What is best: {', '.join(Metric)}.")] = "calmar",
     walk_forward: Annotated[
         int, typer.Option(help="Choose on each of so many stretches of time, try on the next.", show_default=False)
@@ -60,60 +57,48 @@ def optimise(
         int, typer.Option(help="Sample so many configurations; 0 tries every one.", show_default=False)
     ] = 0,
     jobs: Annotated[int, typer.Option(help="Processes; 0 is one for each core.", show_default=False)] = 0,
-    top: Annotated[int, typer.Option(help="Rows of the table.")] = 10,
+    top: Annotated[int, typer.Option(help="Rows of the table, at least 1.")] = 10,
     csv: Annotated[Path | None, typer.Option(help="Write every configuration's figures to this file.")] = None,
     heat_map: Annotated[Path | None, typer.Option(help="Draw them to this PNG, SVG or PDF.")] = None,
-    fee_bps: Annotated[str, typer.Option(help="Of an order's notional.")] = "4.5",
-    slippage_bps: Annotated[str, typer.Option(help="Beyond the tick's price, for every order.")] = "1",
-    funding: Annotated[str, typer.Option(help="none, a rate per hour, or a file with columns ts and rate.")] = "none",
-    lot: Annotated[str, typer.Option(help="exchange, none (exact), or a size step in coin.")] = "exchange",
-    liquidation: Annotated[str, typer.Option(help="exchange (at its maintenance margin), or none.")] = "exchange",
-    since: Annotated[str, typer.Option("--from", help="First time: 2025-06-01, 2025-06-01T12:00 or ms, UTC.")] = "",
-    until: Annotated[str, typer.Option("--to", help="The time before which it ends.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    fee_bps: given.FeeBps = "4.5",
+    slippage_bps: given.SlippageBps = "1",
+    half_spread: given.HalfSpread = "0",
+    funding: given.Funding = "none",
+    lot: given.Lot = "exchange",
+    liquidation: given.Liquidation = "exchange",
+    since: given.Since = "",
+    until: given.Until = "",
+    as_json: given.AsJson = False,
 ) -> None:
     """Run many configurations over the same prices and rank them. Ctrl-C ranks what is done by then."""
+    same = {"coin": coin, "margin": margin, "unit_mode": unit_mode, "lot": lot, "liquidation": liquidation}
+    same |= {"fee_bps": fee_bps, "slippage_bps": slippage_bps, "half_spread": half_spread}
     try:
         space = read_space(unit_size=unit_size, preset=preset, leverage=leverage, at_reset=at_reset)
-        chosen = read_choice("metric", metric, Metric)
-        folds, samples = _count("walk-forward", walk_forward), _count("trials", trials) or None
-        if samples is None and len(space) > GRID_MAX:
-            raise BadOptionError(
-                f"--trials is missing; of {len(space):,} configurations not all can be tried, only up to {GRID_MAX:,}"
-            )
+        chosen, costs = read_choice("metric", metric, Metric), read_costs_of_holding(funding)
+        folds, processes = _count("walk-forward", walk_forward), _count("jobs", jobs) or os.cpu_count() or 1
+        samples, rows = _samples(trials, space), _count("top", top, least=1)
         check_format("heat-map", heat_map)
-        costs = read_costs_of_holding(funding)
-
-        def setup_of(params: Params) -> Setup:
-            return read_setup(
-                coin=coin,
-                margin=margin,
-                leverage=str(params.leverage),
-                unit_size=as_text(params.unit_size),
-                preset=params.preset,
-                unit_mode=unit_mode,
-                at_reset=params.at_reset,
-                fee_bps=fee_bps,
-                slippage_bps=slippage_bps,
-                lot=lot,
-                liquidation=liquidation,
-            )
-
+        for name, file in (("csv", csv), ("heat-map", heat_map)):
+            check_writable(name, file)
+        setup_of = _setup_of(same)
         _refuse_early(space, setup_of)
         recording = joined(read_columns(prices, read_span(since, until)))
         spans = _stretches(recording, folds)
-        run = functools.partial(figures, funding=costs)
-        with Workers(run, recording, _count("jobs", jobs) or os.cpu_count() or 1) as workers:
+        if missing := costs.missing_hours(int(recording.times_ms[0]), int(recording.times_ms[-1])):
+            typer.echo(f"warning: {costs} has no rate for {missing:,} hours of the prices: they cost nothing", err=True)
+        # Half a second to import, and only for those who search.
+        from backtest.many import figures
+
+        with Workers(functools.partial(figures, funding=costs), recording, processes) as workers:
             found = _search(Search(space, setup_of, workers, chosen, samples), recording, spans)
+        # The figures first: whatever becomes of the files, they are not lost.
+        _tell(found, space, chosen, rows, as_json)
         if found.trials:
             _write(found.trials, space, chosen, csv, heat_map)
     except (BadOptionError, BadPricesError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
-    if as_json:
-        typer.echo(json.dumps(_as_json(found, space, chosen), allow_nan=False))
-    else:
-        _show(found, space, chosen, top)
     if found.stopped:
         raise typer.Exit(STOPPED)
 
@@ -127,10 +112,35 @@ class _Found:
     stopped: bool = False
 
 
-def _count(option: str, number: int) -> int:
-    if not 0 <= number <= 1_000_000:
-        raise BadOptionError(f"--{option} is {number}; it must be a whole number from 0 to 1,000,000")
+def _count(option: str, number: int, least: int = 0) -> int:
+    if not least <= number <= 1_000_000:
+        raise BadOptionError(f"--{option} is {number}; it must be a whole number from {least} to 1,000,000")
     return number
+
+
+def _samples(trials: int, space: Space) -> int | None:
+    """None tries every configuration."""
+    samples = _count("trials", trials) or None
+    if samples is None and len(space) > GRID_MAX:
+        raise BadOptionError(
+            f"--trials is missing; of {len(space):,} configurations not all can be tried, only up to {GRID_MAX:,}"
+        )
+    return samples
+
+
+def _setup_of(same: Mapping[str, str]) -> Callable[[Params], Setup]:
+    """What to trade a configuration with; `same` are the texts that all of them have in common."""
+
+    def setup_of(params: Params) -> Setup:
+        return read_setup(
+            leverage=str(params.leverage),
+            unit_size=as_text(params.unit_size),
+            preset=params.preset,
+            at_reset=params.at_reset,
+            **same,
+        )
+
+    return setup_of
 
 
 def _refuse_early(space: Space, setup_of: Callable[[Params], Setup]) -> None:
@@ -204,6 +214,14 @@ def _written(option: str, path: Path, write: Callable[[], None]) -> None:
         raise BadOptionError(f"--{option} is {path}; it can't be written: {error.strerror or error}") from error
 
 
+def _tell(found: _Found, space: Space, metric: Metric, top: int, as_json: bool) -> None:
+    if as_json:
+        answer = search_json(found.trials, found.folds, space, metric) | {"stopped": found.stopped}
+        typer.echo(json.dumps(answer, allow_nan=False))
+    else:
+        _show(found, space, metric, top)
+
+
 def _show(found: _Found, space: Space, metric: Metric, top: int) -> None:
     console = Console()
     if found.stopped:
@@ -211,42 +229,10 @@ def _show(found: _Found, space: Space, metric: Metric, top: int) -> None:
     if not found.trials:
         return
     console.print(ranking_table(found.trials, metric, top))
-    if warning := lonely_peak(ranked(found.trials, metric)[0], found.trials, space, metric):
+    if not any(trial.figures for trial in found.trials):
+        console.print(Text(f"none could be opened: {found.trials[0].refused}"))
+    elif warning := lonely_peak(ranked(found.trials, metric)[0], found.trials, space, metric):
         console.print(Text.assemble(("warning: ", "bold yellow"), warning))
     if found.folds:
         console.print(walk_table(found.folds, metric))
         console.print(Text(walk_words(found.folds, metric)))
-
-
-def _as_json(found: _Found, space: Space, metric: Metric) -> dict[str, Any]:
-    best_first = ranked(found.trials, metric)
-    return {
-        "metric": str(metric),
-        "configurations": len(space),
-        "stopped": found.stopped,
-        "lonely_peak": lonely_peak(best_first[0], found.trials, space, metric) if best_first else None,
-        "trials": [_trial_json(trial, metric) for trial in best_first],
-        "walk_forward": [
-            {
-                "chosen_on": asdict(fold.chosen_on),
-                "tried_on": asdict(fold.tried_on),
-                "held": fold.held,
-                "before": _trial_json(fold.before, metric),
-                "after": _trial_json(fold.after, metric),
-            }
-            for fold in found.folds
-        ],
-    }
-
-
-def _trial_json(trial: Trial, metric: Metric) -> dict[str, Any]:
-    params, figures = trial.params, trial.figures
-    return {
-        "unit_size": as_text(params.unit_size),
-        "preset": params.preset,
-        "leverage": params.leverage,
-        "at_reset": params.at_reset,
-        "metric": metric.of(figures) if figures else None,
-        "refused": trial.refused or None,
-        **(asdict(figures) if figures else {}),
-    }

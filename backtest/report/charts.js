@@ -54,6 +54,8 @@ function frame(name, width, { series, bands = [], axis = {}, scale = {}, hooks =
   return {
     width,
     height: HEIGHTS[name],
+    // The last time on the axis is as wide as any, and half of it lies right of the charts.
+    padding: [null, 24, null, null],
     ms: 1,
     tzDate: (ms) => new Date(ms + new Date(ms).getTimezoneOffset() * 60000),
     scales: { x: { time: true }, y: scale },
@@ -191,7 +193,7 @@ const drawUnitLines = painting((u, ctx, { left, top, width, height, scale }) => 
   }
 });
 
-const drawResets = painting((u, ctx, { top, height, scale }) => {
+const drawResets = painting((u, ctx, { left, top, width, height, scale }) => {
   const { min, max } = u.scales.x, starts = page.cycles.start_ms;
   const first = lastAt(starts, min) + 1, last = lastAt(starts, max);
   if (last - first > 40) return;
@@ -199,13 +201,18 @@ const drawResets = painting((u, ctx, { top, height, scale }) => {
   ctx.setLineDash([1 * scale, 3 * scale]);
   ctx.font = `${11 * scale}px system-ui, sans-serif`;
   ctx.textAlign = "left";
+  let free = 0;
   for (let k = Math.max(1, first); k <= last; k++) {
     const x = u.valToPos(starts[k], "x", true);
     ctx.beginPath();
     ctx.moveTo(x, top);
     ctx.lineTo(x, top + height);
     ctx.stroke();
-    if (last - first <= 20) ctx.fillText(`RESET · ${page.cycles.number[k]}`, x + 3 * scale, top + 11 * scale);
+    // The cycle that begins there, where there is room for its name.
+    const name = `RESET · ${page.cycles.number[k]}`, ends = x + 6 * scale + ctx.measureText(name).width;
+    if (x < free || ends > left + width) continue;
+    ctx.fillText(name, x + 3 * scale, top + 11 * scale);
+    free = ends;
   }
 });
 

@@ -35,8 +35,9 @@ def page_data(result: Result) -> dict[str, Any]:
 
 
 def anchor_price(result: Result) -> float:
-    """Where the unit lines start: the opening fill, which is the first price and the slippage."""
-    return result.cycles[0].start_price * (1 + float(result.setup.slippage_bps) / 10_000)
+    """Where the unit lines start: the opening fill, which is the first price, the slippage and half the spread."""
+    setup, price = result.setup, result.cycles[0].start_price
+    return price * (1 + float(setup.slippage_bps) / 10_000) + float(setup.half_spread_usd)
 
 
 def _samples(samples: Samples) -> Columns:

@@ -19,7 +19,7 @@ async function open() {
 }
 
 function build() {
-  const width = document.getElementById("charts").clientWidth;
+  const width = document.querySelector("#price .chart").clientWidth;
   const kinds = { price: priceChart, equity: equityChart, drawdown: drawdownChart, book: bookChart };
   for (const [name, options] of Object.entries(kinds)) {
     page.charts[name]?.destroy();

@@ -38,6 +38,14 @@ def ratio(number: float | None) -> str:
     return "–" if number is None else f"{number:.2f}"
 
 
+def _share(share: float | None) -> str:
+    return "–" if share is None else signed(share)
+
+
+def _hours(ms: int) -> str:
+    return f"{ms / 3_600_000:,.1f} h"
+
+
 def fact_rows(facts: Iterable[Fact]) -> str:
     return "".join(f"<tr><th>{escape(label)}</th><td>{escape(text)}</td></tr>" for label, text in facts)
 
@@ -50,18 +58,13 @@ def cards(result: Result) -> str:
         ("return on margin", signed(summary.return_on_margin), _tone(summary.return_on_margin)),
         ("max. drawdown", f"{summary.max_drawdown:.2%}", "down"),
         ("Sharpe, daily", ratio(summary.sharpe), ""),
-        *((f"held at {h.leverage}x", _held(h), _tone(h.return_on_margin)) for h in holds(summary)),
+        *((f"held at {h.leverage}x", _held(h), _tone(h.return_on_margin)) for h in summary.holds),
         ("cycles won", "–" if summary.win_rate is None else f"{summary.win_rate:.0%} of {summary.resets:,}", ""),
         ("fees, slippage", usd(summary.fees_usd + summary.slippage_usd), ""),
     ]
     return "".join(
         f'<div><small>{escape(label)}</small><b class="{tone}">{escape(text)}</b></div>' for label, text, tone in shown
     )
-
-
-def holds(summary: Summary) -> tuple[Hold, ...]:
-    """At the trade's leverage and at 1x, which may be the same."""
-    return (summary.hold_1x,) if summary.leverage == 1 else (summary.hold, summary.hold_1x)
 
 
 def _held(hold: Hold) -> str:
@@ -95,24 +98,34 @@ def figures(summary: Summary) -> Iterator[Fact]:
     yield "net profit", f"{usd(summary.pnl_usd)}, {signed(summary.return_on_margin)} of margin"
     yield "maximum drawdown", f"{summary.max_drawdown:.2%}, {usd(summary.max_drawdown_usd)}"
     yield "drawdown from, to", f"{utc(summary.drawdown_from_ts)}, {utc(summary.drawdown_to_ts)}"
-    yield "lowest equity", usd(summary.lowest_equity_usd)
+    yield "lowest, highest equity", f"{usd(summary.lowest_equity_usd)}, {usd(summary.highest_equity_usd)}"
     yield "liquidated", _liquidation(summary.liquidated) if summary.liquidated else "no"
     yield "Sharpe, Sortino (daily, × √365)", f"{ratio(summary.sharpe)}, {ratio(summary.sortino)}"
-    for hold in holds(summary):
+    yield "growth a year (CAGR), Calmar", f"{_share(summary.growth_a_year)}, {ratio(summary.calmar)}"
+    if day := summary.per_day:
+        yield "days won, lost", f"{day.won:,}, {day.lost:,}"
+        yield "best, worst day, volatility", f"{signed(day.best)}, {signed(day.worst)}, {day.volatility:.1%} a year"
+    for hold in summary.holds:
         end = f", liquidated {_liquidation(hold.liquidated)}" if hold.liquidated else ""
         drawdown = f"drawdown {hold.max_drawdown:.2%}, Sharpe {ratio(hold.sharpe)}"
         yield f"held at {hold.leverage}x", f"{signed(hold.return_on_margin)}, {drawdown}{end}"
     yield "cycles, resets", f"{summary.cycles:,}, {summary.resets:,}"
     yield "finished cycles that won", "–" if summary.win_rate is None else f"{summary.win_rate:.1%}"
-    yield "orders", f"{summary.orders:,}"
+    if cycle := summary.per_cycle:
+        yield "profit factor, mean of a cycle", f"{ratio(cycle.profit_factor)}, {usd(cycle.mean_usd)}"
+        yield "best, worst cycle", f"{usd(cycle.best_usd)}, {usd(cycle.worst_usd)}"
+        yield "mean, longest cycle", f"{_hours(cycle.mean_ms)}, {_hours(cycle.longest_ms)}"
+    yield "orders", f"{summary.orders:,}, the last {utc(summary.last_order_ts)}"
     if summary.orders_beyond_margin:
         yield "orders beyond the margin", f"{summary.orders_beyond_margin:,}"
     yield "fees", usd(summary.fees_usd)
     yield "slippage", usd(summary.slippage_usd)
     yield "funding paid", usd(summary.funding_usd)
+    if summary.funding_hours_missing:
+        yield "hours without a rate in the file", f"{summary.funding_hours_missing:,}"
     yield "time with a net position", f"{summary.exposure:.1%}"
     for phase, ms in summary.phase_ms.items():
-        yield f"time in {phase}", f"{ms / span_ms:.1%}, {ms / 3_600_000:,.1f} h"
+        yield f"time in {phase}", f"{ms / span_ms:.1%}, {_hours(ms)}"
     yield "at the end", f"{summary.phase}, unit {summary.unit}"
 
 
@@ -129,7 +142,7 @@ def parameters(result: Result) -> Iterator[Fact]:
     yield "unit mode", str(setup.unit_mode)
     yield from _ladder(setup.ladder)
     yield "at RESET", str(setup.at_reset)
-    yield from _costs(setup)
+    yield from _costs(setup, result.funding)
 
 
 def _ladder(ladder: Ladder) -> Iterator[Fact]:
@@ -146,9 +159,12 @@ def _quantity(share: Decimal | str) -> str:
     return as_text(share) if isinstance(share, Decimal) else str(share)
 
 
-def _costs(setup: Setup) -> Iterator[Fact]:
+def _costs(setup: Setup, funding: str) -> Iterator[Fact]:
     yield "fee", f"{as_text(setup.fee_bps)} bps"
     yield "slippage", f"{as_text(setup.slippage_bps)} bps"
+    if setup.half_spread_usd:
+        yield "half spread", f"{as_text(setup.half_spread_usd)} USD"
+    yield "funding", funding
     yield "lot", f"{as_text(setup.lot)} {setup.coin}"
     yield "smallest order", usd(setup.min_notional_usd)
     tiers = ", ".join(f"{tier.max_leverage}x from {tier.lower_bound_usd:,f} USD" for tier in setup.tiers)

@@ -51,6 +51,8 @@ def test_a_table_for_people(prices: Path) -> None:
     assert result.exit_code == 0
     for words in ("ETH v6 at 1x", "1,000.00 USD", "in RETRACEMENT", "cycles, resets", "maximum drawdown", "Sharpe"):
         assert words in result.stdout
+    assert result.stdout.count("buy and hold at 1x") == 1
+    assert "buy and hold at 3x" in backtest(prices, leverage="3").stdout
 
 
 def test_losing_more_than_the_margin_is_pointed_out(csv_of: Callable[..., Path]) -> None:
@@ -126,6 +128,7 @@ def test_the_example_ladder_of_the_docs_can_be_traded(prices: Path, tmp_path: Pa
         ({"lot": "some"}, "--lot is some; it must be exchange, none or a number above 0"),
         ({"preset": "v8"}, "--preset is v8; it must be v6, v7 or a .yaml, .yml or .json file"),
         ({"preset": "missing.yaml"}, "--preset is missing.yaml; it can't be read: No such file"),
+        ({"plot": "no/such/folder/p.png"}, "--plot is no/such/folder/p.png; it can't be written: there is no folder"),
         ({"journal": "no/such/folder/j.jsonl"}, "--journal is no/such/folder/j.jsonl; it can't be written"),
     ],
 )
@@ -203,8 +206,17 @@ def test_candles_with_funding_from_a_file(tmp_path: Path) -> None:
     paid = json.loads(backtest(candles, "--json", funding=str(rates)).stdout)
     free = json.loads(backtest(candles, "--json").stdout)
     assert (paid["rows"], paid["prices"], free["funding_usd"]) == (2, 8, "0")
+    assert (paid["funding_hours_missing"], free["funding_hours_missing"]) == (0, 0)
     # The last price before the hour was 3450.
     assert float(paid["hold"]["equity_usd"]) == pytest.approx(float(free["hold"]["equity_usd"]) - 0.2898 * 3450 / 1000)
+
+
+def test_hours_that_the_funding_file_lacks_are_told_of(prices: Path, tmp_path: Path) -> None:
+    longer, rates = tmp_path / "hours.csv", tmp_path / "rates.csv"
+    longer.write_text("ts,price\n0,3450\n10800000,3450\n")
+    rates.write_text("ts,rate\n3600000,0.001\n")
+    result = backtest(longer, funding=str(rates))
+    assert "nothing in 2 hours that" in " ".join(result.stdout.split())
 
 
 def test_a_spread_is_paid_by_every_order(prices: Path) -> None:

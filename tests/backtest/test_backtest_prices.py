@@ -138,6 +138,13 @@ def test_rows_out_of_order_are_refused_also_across_batches(csv_of: Callable[...,
         ("ts,price,price\n1,2,3\n", "must have one column price"),
         ("ts,price\n1,2\n3\n", "row 1: price is missing"),
         ("ts,price\n1,2\n\n3,4\n", "row 1: ts is missing"),
+        ("ts,price\n1,2\n3,3450,25\n", "row 1: has 3 cells; it must have 2, as the header"),
+        ("ts,price\n1735689600,2\n", "row 0: ts is 1735689600, which looks like seconds; it must be milliseconds"),
+        ("ts,price\n1,2\n1735689600,2\n", "row 1: ts is 1735689600, which looks like seconds"),
+        (
+            "ts,price\n1735689600000,2\n2682460800000,2\n",
+            "row 1: ts is 2682460800000, the row before has 1735689600000; they must be less than ten years apart",
+        ),
     ],
 )
 def test_a_csv_of_another_shape_is_refused(tmp_path: Path, text: str, says: str) -> None:

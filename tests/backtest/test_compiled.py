@@ -12,12 +12,13 @@ from hypothesis import given
 from backtest.columns import read_columns, stretch_of
 from backtest.funding import Funding, read_funding
 from backtest.journal import Journal
-from backtest.many import TooFineError, figures, rates_of, walked
+from backtest.many import figures, rates_of, walked
 from backtest.markets import tiers_of
 from backtest.prices import PriceBatch, Span, Stretch, joined
+from backtest.ratios import calmar
 from backtest.result import Result
 from backtest.run import run_whole
-from backtest.setup import Setup
+from backtest.setup import Setup, TooFineError
 from strategy.ladder import PRESETS
 from tests.backtest.drawing import fundings, recordings, setups, stretches
 from tests.strategy.trading import PATIENT
@@ -50,6 +51,8 @@ def assert_same(setup: Setup, prices: Stretch, funding: Funding) -> Result:
     for name in ("sharpe", "sortino"):
         exactly = getattr(summary, name)
         assert getattr(found, name) == (pytest.approx(exactly, rel=1e-6, abs=1e-6) if exactly else exactly), name
+    # In seconds a cent is a fortune a year: of the same gain over the same span, not of one to 1e-9.
+    assert found.calmar == calmar(found.return_on_margin, summary.last_ts - summary.first_ts, found.max_drawdown)
     if taken is None:
         assert found.hold_return == pytest.approx(float(summary.hold.return_on_margin), rel=CLOSE, abs=1e-9)
     return result

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from backtest.columns import stretch_of
-from backtest.explain import explanation, lines_of, read_journal
+from backtest.explain import explanation
 from backtest.journal import Journal
+from backtest.journal_lines import lines_of, read_journal
 from backtest.prices import PriceBatch
 from backtest.run import run_fast
 from backtest.setup import Setup
@@ -54,7 +55,7 @@ def test_a_step_is_told_with_its_lines_its_legs_and_the_ledger_before_and_after(
     for words in (
         "row 4, price 101",
         "unit 2 -> 1, RETRACEMENT -> RETRACEMENT, peak 3, valley 0, cycle 1",
-        "at or below the line of unit 1, 101 (the anchor 100 and 1 units of 1 USD)",
+        "at or below the line of unit 1, 101 (the anchor 100 and 1 unit of 1 USD)",
         "That is 2 below the peak of 3: step 2 of the retracement.",
         "Legs: sell long 2, open short 1.",
         "sell 3",
@@ -62,6 +63,23 @@ def test_a_step_is_told_with_its_lines_its_legs_and_the_ledger_before_and_after(
         assert words in result.stdout
     rows = [line.split() for line in result.stdout.splitlines()]
     assert ["long", "9", "7"] in rows and ["net", "8", "5"] in rows and ["cash", "0.00", "101.00"] in rows
+    # 10 bought at 100, one sold and one shorted at 102, and then 101: no costs, so the step changes no equity.
+    assert ["equity", "112.00", "112.00"] in rows
+
+
+def test_before_the_first_decision_there_is_what_the_opening_bought(journal: Path) -> None:
+    rows = [line.split() for line in explained(journal, FIRST_MS + 2 * STEP_MS).stdout.splitlines()]
+    assert ["long", "10", "10"] in rows and ["net", "10", "10"] in rows and ["equity", "-", "130.00"] in rows
+
+
+def test_what_a_step_cost_lies_between_the_equities(tmp_path: Path) -> None:
+    path = tmp_path / "paid.jsonl"
+    path.write_text(journal_of([100, 101, "99.5", 103, 102], fee_bps=10, ladder=V7))
+    lines = read_journal(path)
+    rows = [line.split() for line in explanation(lines, 1, lines_of(lines)).splitlines()]
+    (equity,) = [row[1:] for row in rows if row[:1] == ["equity"]]
+    # 1.2 sold and 1.2 shorted at 99.5, for a fee of 0.1%.
+    assert Decimal(equity[0]) - Decimal(equity[1]) == pytest.approx(Decimal("0.24"), abs=Decimal("0.01"))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +110,7 @@ def test_between_decisions_the_last_one_is_told(journal: Path) -> None:
     [
         ("", "--at is missing; it must be a UTC date"),
         ("noon", "--at is noon; it must be a UTC date"),
-        (FIRST_MS, f"--at is {FIRST_MS}; the first decision is at {FIRST_MS + 2 * STEP_MS}"),
+        (FIRST_MS, f"--at is {FIRST_MS}; the first decision is at 2025-06-15 15:06:42 UTC, before it"),
     ],
 )
 def test_a_time_without_a_decision_is_refused(journal: Path, at: object, says: str) -> None:
@@ -121,7 +139,7 @@ def test_the_unit_can_be_given_when_the_journal_is_too_short_to_tell(tmp_path: P
     path = tmp_path / "short.jsonl"
     path.write_text(journal_of([100, "101.7"]))
     assert "the line of unit" not in explained(path, FIRST_MS + STEP_MS).stdout
-    assert "1 units of 1 USD" in explained(path, FIRST_MS + STEP_MS, "--unit-size", "1").stdout
+    assert "1 unit of 1 USD" in explained(path, FIRST_MS + STEP_MS, "--unit-size", "1").stdout
 
 
 def test_a_later_cycle_counts_from_its_own_line(tmp_path: Path) -> None:

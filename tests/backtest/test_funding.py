@@ -24,6 +24,20 @@ def test_a_file_has_a_rate_for_each_hour_it_names(tmp_path: Path) -> None:
     assert read_funding(str(tmp_path / "rates.parquet")) == found
 
 
+def test_hours_the_file_does_not_have_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "rates.csv"
+    path.write_text("ts,rate\n" + "".join(f"{hour * HOUR_MS},0.0001\n" for hour in (1, 2, 4, 9)))
+    found = read_funding(str(path))
+    assert found.missing_hours(HOUR_MS - 1, 5 * HOUR_MS) == 2  # of 1 to 5, the hours 3 and 5
+    assert found.missing_hours(HOUR_MS, 2 * HOUR_MS) == 0
+    assert read_funding("0.0001").missing_hours(0, 9 * HOUR_MS) == 0
+    assert [str(read_funding(text)) for text in ("none", "0.00001", str(path))] == [
+        "none",
+        "0.00001 an hour",
+        "rates.csv",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -31,6 +45,7 @@ def test_a_file_has_a_rate_for_each_hour_it_names(tmp_path: Path) -> None:
         ("ts,rate\n,0\n", "row 0: ts is missing"),
         ("ts,rate\n1\n", "row 0: ts is 1, rate is missing"),
         ("ts,rate\n-1,0\n", "row 0: ts is -1; it must be whole milliseconds"),
+        ("ts,rate\n1735689600,0\n", "row 0: ts is 1735689600, which looks like seconds"),
         ("ts,rate\n1,0.041\n", "row 0: rate is 0.041; it must be a rate per hour from -0.04 to 0.04"),
         ("ts,rate\n1,NaN\n", "row 0: rate is NaN; it must be a rate"),
         ("time,rate\n1,0\n", "its header is time,rate, it must have columns ts and rate"),

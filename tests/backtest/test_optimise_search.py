@@ -192,6 +192,8 @@ def test_json_has_every_trial_best_first(optimise: Command) -> None:
         (("--unit-size", "5", "--at-reset", "cap,never"), "--at-reset is never"),
         (("--unit-size", "1:10000:1", "--leverage", "1:25:1"), "--trials is missing; of 500,000 configurations"),
         (("--unit-size", "5", "--trials", "-1"), "--trials is -1"),
+        (("--unit-size", "5", "--top", "0"), "--top is 0; it must be a whole number from 1"),
+        (("--unit-size", "5", "--half-spread", "-1"), "--half-spread is -1; it must be 0 or a number above 0"),
         (("--unit-size", "5", "--heat-map", "map.gif"), "--heat-map is map.gif; its name must end in .png"),
         (("--unit-size", "5", "--walk-forward", "100000"), "--walk-forward is 100000; of its stretches"),
         (("--unit-size", "5", "--csv", "/nowhere/all.csv"), "--csv is /nowhere/all.csv; it can't be written"),
@@ -202,6 +204,38 @@ def test_bad_options_are_one_line_that_names_them(optimise: Command, options: tu
     assert done.exit_code == 2
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: ") and said in done.stderr
     assert done.stdout == ""
+
+
+def test_what_every_order_costs_is_asked_for_as_in_a_backtest(optimise: Command) -> None:
+    def slippage_usd(half_spread: str) -> float:
+        options = ("--unit-size", "20", "--preset", "v6", "--jobs", "1", "--half-spread", half_spread, "--json")
+        (trial,) = json.loads(optimise(*options).stdout)["trials"]
+        return float(trial["slippage_usd"])
+
+    assert slippage_usd("0.5") > slippage_usd("0") > 0
+
+
+def test_hours_that_the_funding_file_lacks_are_told_of(optimise: Command, tmp_path: Path) -> None:
+    rates = tmp_path / "rates.csv"
+    rates.write_text(f"ts,rate\n{WHOLE.from_ms + 3_600_000},0.00001\n")
+    done = optimise("--unit-size", "20", "--preset", "v6", "--jobs", "1", "--funding", str(rates))
+    # 4,000 minutes are 66 full hours.
+    assert (done.exit_code, done.stderr) == (
+        0,
+        "warning: rates.csv has no rate for 65 hours of the prices: they cost nothing\n",
+    )
+
+
+def test_a_file_that_cannot_be_written_in_the_end_costs_no_figures(
+    optimise: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cli.optimise.write_csv", full)
+    done = optimise("--unit-size", "20", "--preset", "v6", "--jobs", "1", "--csv", str(tmp_path / "all.csv"))
+    assert done.exit_code == 2 and "it can't be written: No space left on device" in done.stderr
+    assert "best 1 of 1 by calmar" in done.stdout
 
 
 def said_on(terminal: int) -> bytes:

@@ -88,6 +88,6 @@ def test_the_longest_phase_of_a_column_counts(result: Result) -> None:
 
 
 def test_drawing_and_sampling_cost_nothing_until_they_are_asked_for() -> None:
-    code = "import sys, cli.backtest, cli.optimise; print({'matplotlib', 'optuna'} & set(sys.modules))"
+    code = "import sys, cli.backtest, cli.optimise; print({'matplotlib', 'numba', 'optuna'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout.strip() == "set()"

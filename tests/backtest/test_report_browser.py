@@ -150,6 +150,21 @@ async def test_it_is_readable_in_the_dark(page: Page) -> None:
         await page.wait_for("page.charts.price.axes[0].stroke() === colour('text-2')")
 
 
+@pytest.mark.parametrize("width", [1400, 500])
+async def test_nothing_is_wider_than_its_card(page: Page, width: int) -> None:
+    await page.call("Emulation.setDeviceMetricsOverride", width=width, height=1000, deviceScaleFactor=1, mobile=False)
+    # The page hears of it a moment later.
+    await page.wait_for(f"innerWidth === {width} && page.charts.price.width < {width}")
+    inner = "(e) => e.getBoundingClientRect().right - parseFloat(getComputedStyle(e).paddingRight)"
+    over_px = await page.evaluate(
+        f"""Math.max(...[...document.querySelectorAll("#charts .u-wrap")].map((chart) =>
+        chart.getBoundingClientRect().right)) - ({inner})(document.getElementById("charts"))"""
+    )
+    assert over_px <= 0.5
+    assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    await page.call("Emulation.clearDeviceMetricsOverride")
+
+
 async def test_a_year_of_minutes_is_on_the_screen_in_seconds(tmp_path: Path) -> None:
     write_report(run(market(525_600), unit_size=30), tmp_path / "year.html")
     async with browser(tmp_path / "profile") as page:

@@ -135,6 +135,14 @@ def test_unit_lines_start_at_the_price_the_opening_paid() -> None:
     assert result.decisions.unit.tolist() == [2]  # lines at 3023 and 3043; with the anchor at 3000 it would be 3
 
 
+def test_a_spread_moves_the_unit_lines_and_is_among_the_parameters() -> None:
+    result = run(prices_of(3000, 3022), half_spread_usd=Decimal("2.5"))
+    assert anchor_price(result) == pytest.approx(3002.5)
+    assert result.decisions.unit.tolist() == []  # the first line is at 3022.5
+    rows = Parsed(report_html(result)).rows
+    assert (rows["half spread"], rows["funding"]) == (["2.5 USD"], ["none"])
+
+
 def test_too_many_decisions_are_thinned_to_the_last_of_each_stretch_of_time(result: Result) -> None:
     decisions = result.decisions
     kept = thinned(decisions, 50)
