@@ -19,7 +19,7 @@ COMMANDS = {
     "up": "cli.up",
     "demo": "cli.demo",
     "trade": "cli.answer_commands",
-    "plan": "cli.plan_commands",
+    "plan": "cli.plan_trading",
     "stop-all": "cli.stop_all",
     "exchange": "cli.exchange_commands",
     "backtest": "cli.backtest",

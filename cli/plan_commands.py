@@ -28,10 +28,6 @@ Version = Annotated[int | None, typer.Option(help="The newest when not given.")]
 group = typer.Typer(help="Trading plans: what to trade, how large, and what would happen.", no_args_is_help=True)
 
 
-def register(app: typer.Typer) -> None:
-    app.add_typer(group, name="plan")
-
-
 @group.command()
 def new(
     context: typer.Context,
@@ -70,7 +66,7 @@ def new(
     for question in QUESTIONS:
         interview.put(question, market)
     plan = interview.plan()
-    kept = _written(plan, output) if output else _store(chosen, make=True).save(plan)
+    kept = _written(plan, output) if output else store_of(chosen, make=True).save(plan)
     if not as_json:
         where = f"written to {output}" if output else f"kept as version {kept.version}"
         console.print(f"{where}; see it again with `hypertrader plan show {output or kept.name}`\n")
@@ -87,7 +83,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """What a plan says, and what it would do at each level. A plan that waits for a price is shown at that price."""
-    chosen, found = settings(), _plan(plan, version)
+    chosen, found = settings(), plan_named(plan, version)
     market = run(market_of(found.coin, _price(price), chosen))
     if not price and found.entry.price is not None:
         market = market.model_copy(update={"price": found.entry.price})
@@ -121,7 +117,7 @@ def schema_() -> None:
 @group.command("list")
 def list_(as_json: AsJson = False) -> None:
     """The plans that are kept, with their versions."""
-    store = _store(settings())
+    store = store_of(settings())
     plans = [store.read(name) for name in store.names()]
     if as_json:
         echo_json([_listed(plan, store.versions(plan.name)) for plan in plans])
@@ -152,15 +148,15 @@ def _market_of_the_coin(interview: Interview, price: Decimal | None, chosen: Set
         return market
 
 
-def _plan(name: str, version: int | None) -> TradingPlan:
+def plan_named(name: str, version: int | None) -> TradingPlan:
     if not name.lower().endswith(ENDINGS):
-        return _store(settings()).read(name, version)
+        return store_of(settings()).read(name, version)
     if version is not None:
         raise BadOption(f"--version is {version}; a file has but one")
     return read_plan(Path(name))
 
 
-def _store(chosen: Settings, *, make: bool = False) -> PlanStore:
+def store_of(chosen: Settings, *, make: bool = False) -> PlanStore:
     if make:
         make_state_dir(chosen)
     return PlanStore(chosen.state_dir / "plans")

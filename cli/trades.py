@@ -93,10 +93,10 @@ async def start_plan(client: Client, plan: TradingPlan, settings: Settings) -> T
     return await begin(client, TradeInput.of(plan.model_copy(update={"coin": coin}), settings.network.value))
 
 
-async def edit_plan(client: Client, plan: TradingPlan, settings: Settings, reason: str = "") -> str:
-    """Have the running trade of the plan's coin follow this version. Raises CommandFailed with the refusal."""
+async def edit_plan(client: Client, coin: str, plan: TradingPlan, settings: Settings, reason: str = "") -> str:
+    """Have the running trade on `coin` follow this version. Raises CommandFailed with the refusal."""
     asked = Edit(input=TradeInput.of(plan, settings.network.value), reason=reason)
-    return await command(client, plan.coin, "edit", asked)
+    return await command(client, coin, "edit", asked)
 
 
 async def begin(client: Client, asked: TradeInput) -> TradeStatus:

@@ -1,0 +1,104 @@
+"""`hypertrader plan start|edit|stop`: the trade of a plan."""
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from temporalio.client import Client
+
+from cli import screen, trades
+from cli.common import AsJson, console, echo_json, run, settings
+from cli.errors import CommandFailed
+from cli.plan_commands import PlanName, Version, group, plan_named, store_of
+from cli.trade_commands import with_client
+from plans.files import dumped, read_plan
+from plans.plan import TradingPlan
+from workflows.contracts import Close, TradeStatus
+
+Reason = Annotated[str, typer.Option(help="Kept in the journal.")]
+
+
+def register(app: typer.Typer) -> None:
+    """The whole group, with what `cli.plan_commands` has in it."""
+    app.add_typer(group, name="plan")
+
+
+@group.command()
+def start(plan: PlanName, version: Version = None, as_json: AsJson = False) -> None:
+    """Open the trade of a plan, or have it wait for its entry."""
+    chosen, asked = settings(), plan_named(plan, version)
+    # What runs is kept: a file may change or go.
+    kept = store_of(chosen, make=True).save(asked) if version is None else asked
+    seen = run(with_client(lambda client: trades.start_plan(client, kept, chosen)))
+    if as_json:
+        echo_json(seen)
+    else:
+        console.print(screen.screen(seen, None))
+
+
+@group.command()
+def edit(plan: PlanName, reason: Reason = "", as_json: AsJson = False) -> None:
+    """A new version, from a file or your editor; the trade that runs by the plan follows it, or says why it can't."""
+    chosen = settings()
+    store = store_of(chosen, make=True)
+    asked = plan_named(plan, None)
+    if asked.name == plan:
+        asked = _by_hand(asked)
+    former = store.read(asked.name) if store.versions(asked.name) else asked
+    running = run(with_client(lambda client: _trade_of(client, former)))
+    if running is None:
+        kept = store.save(asked)
+        answer = f"plan {kept.name} is kept as version {kept.version}; no trade runs by it"
+    else:
+        # Numbered first, kept only once it is followed: what is refused leaves nothing behind.
+        numbered = asked.model_copy(update={"version": max(store.versions(asked.name), default=0) + 1})
+        answer = run(with_client(lambda client: trades.edit_plan(client, former.coin, numbered, chosen, reason)))
+        kept = store.save(asked)
+    if as_json:
+        echo_json({"plan": kept.name, "version": kept.version, "answer": answer})
+    else:
+        typer.echo(answer)
+
+
+@group.command()
+def stop(plan: PlanName, reason: Reason = "") -> None:
+    """Close the trade that runs by a plan, or end its wait; answers when the exchange is flat."""
+    asked = plan_named(plan, None)
+
+    async def close(client: Client) -> str:
+        running = await _trade_of(client, asked)
+        if running is None:
+            raise CommandFailed(f"no trade runs by plan {asked.name}")
+        return await trades.command(client, running.coin, "close", Close(reason=reason))
+
+    typer.echo(run(with_client(close)))
+
+
+async def _trade_of(client: Client, plan: TradingPlan) -> TradeStatus | None:
+    """The running trade of the plan's coin if it follows a version of the plan."""
+    if not await trades.is_running(client, plan.coin):
+        return None
+    seen = await trades.any_status(client, plan.coin)
+    follows = seen.input.plan if seen.input is not None else None
+    return seen if follows is not None and follows.name == plan.name else None
+
+
+def _by_hand(plan: TradingPlan) -> TradingPlan:
+    with TemporaryDirectory() as folder:
+        draft = Path(folder) / f"{plan.name}.yaml"
+        draft.write_text(dumped(plan), "utf-8")
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+        try:
+            subprocess.run([*shlex.split(editor), str(draft)], check=True)
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            raise CommandFailed(f"EDITOR is {editor}: {error}; set it, or give a file") from error
+        edited = read_plan(draft)
+    if edited.name != plan.name:
+        raise CommandFailed(f"name is {edited.name}; a version of plan {plan.name} keeps its name")
+    if edited == plan:
+        raise CommandFailed(f"nothing was changed in plan {plan.name}")
+    return edited
