@@ -1,4 +1,7 @@
-"""The worked example of the Fibonacci hedge on everything real: entry 100, unit 0.5, up to 120, down, and up again."""
+"""The worked example of the Fibonacci hedge on everything real: 40 units up, down through every level, up again.
+
+The example's entry is 100 in units of 0.5. Here all is half as much again: at 100 the exchange's tick changes.
+"""
 
 from decimal import Decimal
 
@@ -12,14 +15,14 @@ D = Decimal
 
 
 async def started(floor: Floor, coin: str, **fields: object) -> TradeUnderTest:
-    """The trade of a plan on `coin` that is bought at a hair below 100, 1,000 USD of margin, units of 0.5."""
-    await floor.control.set_price(coin, D("99.98"))
+    """The trade of a plan on `coin`, bought a hair below 150: 2% of it are four units then, and not a cent more."""
+    await floor.control.set_price(coin, D("149.9"))
     asked = {
         "name": "example",
         "coin": coin,
-        "size": {"margin_usd": "1000"},
+        "size": {"margin_usd": "1500"},
         "leverage": 1,
-        "unit_size": "0.5",
+        "unit_size": "0.75",
         "strategy": "fibonacci",
         "accepts_costs": True,
         **fields,
@@ -27,7 +30,7 @@ async def started(floor: Floor, coin: str, **fields: object) -> TradeUnderTest:
     plan = TradingPlan.model_validate(asked)
     status = await trades.start_plan(floor.client, plan, floor.settings)
     await wait_until_followed(floor.client, floor.control, coin)
-    assert status.anchor_price is not None and D("99.97") < status.anchor_price <= 100
+    assert status.anchor_price is not None and D("149.8") < status.anchor_price <= 150
     return TradeUnderTest(floor, coin, status)
 
 
