@@ -36,7 +36,7 @@ class Market(BaseModel):
 async def market_of(symbol: str, price: Decimal | None, settings: Settings) -> Market:
     """Raises CommandFailed for a coin that is not listed, or no answer."""
     if price is not None:
-        return _known_market(symbol.split("/")[0], price)
+        return known_market(symbol.split("/")[0], price)
     try:
         async with Venue(settings) as venue:
             rules = await venue.rules(await venue.coin_of(symbol))
@@ -54,7 +54,7 @@ async def market_of(symbol: str, price: Decimal | None, settings: Settings) -> M
     )
 
 
-def _known_market(coin: str, price: Decimal) -> Market:
+def known_market(coin: str, price: Decimal) -> Market:
     if price <= 0:
         raise BadOption(f"--price is {price:f}; it must be more than 0 USD")
     known = coin in SIZE_DECIMALS

@@ -1,19 +1,22 @@
-"""Write the phase diagram of docs/strategy.md anew from the transition table: `python -m docs.diagram`."""
+"""Write the phase diagrams of docs/strategy.md anew from the transition tables: `python -m docs.diagram`."""
 
 from pathlib import Path
 
-from strategy.phases import mermaid
+from strategy.phases import FIBONACCI_TRANSITIONS, TRANSITIONS, mermaid
 
 PAGE = Path(__file__).with_name("strategy.md")
-BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"
+DIAGRAMS = {"diagram": TRANSITIONS, "fibonacci diagram": FIBONACCI_TRANSITIONS}
 
 
-def with_diagram(text: str) -> str:
-    """The page with what stands between its markers replaced by the table's diagram."""
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n```mermaid\n{mermaid()}\n```\n{END}{after}"
+def with_diagrams(text: str) -> str:
+    """The page with what stands between its markers replaced by the tables' diagrams."""
+    for name, table in DIAGRAMS.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        before, rest = text.split(begin)
+        _, after = rest.split(end)
+        text = f"{before}{begin}\n```mermaid\n{mermaid(table)}\n```\n{end}{after}"
+    return text
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_diagram(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_diagrams(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
