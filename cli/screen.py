@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.bars import bar, parts_of
+from plans.entry import entry_words
 from workflows.away import report_words
 from workflows.contracts import LastOrder, LedgerView, Mode, TradeStatus
 
@@ -31,8 +32,11 @@ def screen(
     parts: list[RenderableType] = [_headline(status), Text()]
     if status.ledger is not None and price is not None:
         parts += [_bar(status.ledger, price), Text(), _figures(status, status.ledger, price), Text()]
+    elif status.mode is Mode.WAITING and status.input is not None:
+        parts += [Text(f"waits for its entry: {entry_words(status.input.entry)}", style="bold"), Text()]
     else:
         parts += [Text("opening: the market is checked, then the position is bought", style="dim"), Text()]
+    parts += [Text(line, style="dim") for line in _plan_lines(status)]
     parts.append(_orders(status.last_orders))
     if status.attention:
         parts += [Text(), Text(f"ATTENTION: {status.attention}", style="bold white on red")]
@@ -77,6 +81,23 @@ def line(status: TradeStatus, price: Decimal | None) -> str:
     if status.attention:
         parts.append(f"| ATTENTION: {status.attention}")
     return " ".join(parts)
+
+
+def _plan_lines(status: TradeStatus) -> list[str]:
+    """What a plan adds to the picture, and an empty line below it; nothing of a trade without."""
+    lines = []
+    if status.input is not None and status.input.plan is not None:
+        expires_ms = status.input.expires_ms
+        until = f", until {datetime.fromtimestamp(expires_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC" if expires_ms else ""
+        lines.append(f"plan {status.input.plan.name}, version {status.input.plan.version}{until}")
+    if status.hedge is not None:
+        levels = " ".join(f"{price:.8g}" for price in status.levels) or "not armed yet"
+        lost = f"lost to gaps {status.losses.gap_usd:.2f}, to whipsaws {status.losses.whipsaw_usd:.2f}"
+        lines.append(f"entry {status.hedge.entry_price:.8g}, levels {levels}; {lost}")
+    if status.backstop is not None:
+        terms = status.backstop.terms
+        lines.append(f"backstop on the exchange: {terms.size:+f} at {terms.trigger_price:f}")
+    return [*lines, ""] if lines else []
 
 
 def _headline(status: TradeStatus) -> Text:

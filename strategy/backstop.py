@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import assert_never
 
 from strategy.fibonacci import Fibonacci
+from strategy.hedge_steps import level_prices
 from strategy.ladder import Ladder
 from strategy.state import TradeState
 from strategy.values import ONE, Phase, Value, exact
@@ -56,15 +57,12 @@ def _of_the_ladder(state: TradeState, ladder: Ladder) -> Decimal:
 
 def _of_the_hedge(state: TradeState, plan: Fibonacci) -> Decimal:
     assert state.hedge is not None
-    entry_price, high_price = state.hedge.entry_price, state.grid.line_price(state.base_unit + state.peak_unit)
     if state.ledger.net_qty < 0:
         if plan.short_trailing_stop is None:
-            return high_price
+            return state.grid.line_price(state.base_unit + state.peak_unit)
         return state.grid.line_price(state.base_unit + state.valley_unit) * (1 + plan.short_trailing_stop)
-    gain = high_price - entry_price
-    if gain >= plan.min_gain_units * state.grid.unit_size:
-        return high_price - plan.levels[-1].at * gain
-    return min(_exit_price(state), entry_price)
+    levels = level_prices(state)
+    return levels[-1] if levels else min(_exit_price(state), state.hedge.entry_price)
 
 
 def _exit_price(state: TradeState) -> Decimal:

@@ -10,7 +10,7 @@ from strategy.fibonacci import Fibonacci, Hedge, Sold
 from strategy.ledger import legs_between
 from strategy.phases import FIBONACCI_TRANSITIONS, check_transition
 from strategy.state import Losses, TradeState
-from strategy.values import ONE, ZERO, Action, Direction, Leg, Phase, round_down
+from strategy.values import ONE, ZERO, Action, Direction, Leg, Phase, plain, round_down
 
 Moved = tuple[TradeState, tuple[Leg, ...]]
 
@@ -27,6 +27,18 @@ def hedge_step(state: TradeState, direction: Direction, price: Decimal) -> Moved
 def level_price(plan: Fibonacci, entry_price: Decimal, high_price: Decimal, level: int) -> Decimal:
     """Where level 1, 2, ... lies; it acts at the first completed line at or below."""
     return high_price - plan.levels[level - 1].at * (high_price - entry_price)
+
+
+def level_prices(state: TradeState) -> tuple[Decimal, ...]:
+    """Of each level; empty before the hedge is armed."""
+    if state.hedge is None:
+        return ()
+    plan, hedge = _hedge_of(state)
+    high_price, gain = _gain(state, hedge)
+    if gain < plan.min_gain_units * state.grid.unit_size:
+        return ()
+    numbers = range(1, len(plan.levels) + 1)
+    return tuple(plain(level_price(plan, hedge.entry_price, high_price, number)) for number in numbers)
 
 
 def _waiting(state: TradeState) -> Moved:
@@ -67,8 +79,7 @@ def _after_stops(state: TradeState, plan: Fibonacci, hedge: Hedge) -> Hedge:
 
 
 def _level(state: TradeState, plan: Fibonacci, hedge: Hedge) -> int:
-    high_price = state.grid.line_price(state.base_unit + state.peak_unit)
-    gain = high_price - hedge.entry_price
+    high_price, gain = _gain(state, hedge)
     if gain < plan.min_gain_units * state.grid.unit_size:
         return 0
     given_back = high_price - state.grid.line_price(state.line)
@@ -77,6 +88,12 @@ def _level(state: TradeState, plan: Fibonacci, hedge: Hedge) -> int:
     while level > reached and given_back <= (plan.levels[level - 1].at - plan.release) * gain:
         level -= 1
     return level
+
+
+def _gain(state: TradeState, hedge: Hedge) -> tuple[Decimal, Decimal]:
+    """The highest line since the entry, and how far above the entry it is."""
+    high_price = state.grid.line_price(state.base_unit + state.peak_unit)
+    return high_price, high_price - hedge.entry_price
 
 
 def _holdings(plan: Fibonacci, hedge: Hedge, lot: Decimal) -> tuple[Decimal, Decimal]:

@@ -409,6 +409,8 @@ class TradeStatus(Message):
     """The limit that ends it."""
     backstop: RestingStop | None = None
     hedge: Hedge | None = None
+    levels: tuple[Decimal, ...] = ()
+    """Where the levels of a Fibonacci hedge lie now; empty until it is armed."""
     losses: Losses = Losses()
     order_in_flight: bool
     order_due: bool = False

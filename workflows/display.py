@@ -7,6 +7,7 @@ from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSear
 
 with workflow.unsafe.imports_passed_through():
     from plans.entry import entry_words
+    from strategy.hedge_steps import level_prices
     from strategy.state import Losses, TradeState
     from workflows.away import report_words
     from workflows.contracts import LedgerView, Mode, TradeRecord, TradeStatus
@@ -79,6 +80,7 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool,
         breach=state.breach if state else None,
         backstop=record.stop,
         hedge=state.hedge if state else None,
+        levels=level_prices(state) if state else (),
         losses=state.losses if state else Losses(),
         order_in_flight=order_in_flight,
         order_due=order_due,
