@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from backtest.explain_hedge import NEW_FRACTAL, Rule, hedge_rule, is_of_a_hedge
 from backtest.journal import as_text
 from backtest.journal_lines import Line, Lines, base_line
 from strategy.values import Action, Phase, exact
@@ -21,8 +22,9 @@ def explanation(journal: Sequence[Line], at: int, grid: Lines | None) -> str:
     """The decision with this index, in a few paragraphs."""
     now, before = journal[at], journal[at - 1] if at else None
     base = base_line(journal, now.cycle, grid) if grid else 0
+    rule = hedge_rule if is_of_a_hedge(journal) else _rule
     return "\n".join(
-        [*_headline(now, before), *_why(now, before, grid, base), "", *_ledger(now, before), "", *_order(now)]
+        [*_headline(now, before), *_why(now, before, grid, base, rule), "", *_ledger(now, before), "", *_order(now)]
     )
 
 
@@ -34,12 +36,13 @@ def _headline(now: Line, before: Line | None) -> Iterator[str]:
     yield ""
 
 
-def _why(now: Line, before: Line | None, grid: Lines | None, base: int) -> Iterator[str]:
+def _why(now: Line, before: Line | None, grid: Lines | None, base: int, rule: Rule) -> Iterator[str]:
     if before is not None and now.cycle != before.cycle:
         earned = now.allocation - before.allocation
+        done = NEW_FRACTAL if rule is hedge_rule else f"The last step of cycle {now.cycle - 1} was done"
         yield (
-            f"The last step of cycle {now.cycle - 1} was done, and the trade RESET: {earned:+.2f} USD went into the "
-            f"allocation, now {now.allocation:.2f} USD, and units count from here."
+            f"{done}, and the trade RESET: {earned:+.2f} USD went into the allocation, now {now.allocation:.2f} USD, "
+            "and units count from here."
         )
         if now.moved(Action.COVER_SHORT):
             yield f"On the way to it the short was covered and its money bought long ({_legs(now)})."
@@ -49,7 +52,10 @@ def _why(now: Line, before: Line | None, grid: Lines | None, base: int) -> Itera
         yield _line_words(now, base + now.unit, grid, up=now.unit > unit)
     if abs(now.unit - unit) > 1:
         yield f"That one price completed {abs(now.unit - unit)} units; each was gone through in turn, as one order."
-    yield _rule(now, phase, up=now.unit > unit)
+    if now.is_closed and now.legs:
+        yield "A limit of the trade was broken: all that was held is closed, and the run ends."
+        return
+    yield rule(now, phase, up=now.unit > unit)
 
 
 def _line_words(now: Line, line: int, grid: Lines, *, up: bool) -> str:

@@ -45,7 +45,7 @@ def follow(session: Session, stretch: Stretch) -> None:
 
 
 def _follow_trade(trade: Trade, stretch: Stretch, at: int, until: int, base: int) -> int:
-    """Between two strikes of the clock; how far it came: `until`, or just beyond a liquidation."""
+    """Between two strikes of the clock; how far it came: `until`, or just beyond the end of the trade."""
     points, per_row = stretch.points, stretch.per_row
     while at < until:
         low, high = _bounds(trade.quiet_from, trade.quiet_to, stretch.decimals)
@@ -58,7 +58,7 @@ def _follow_trade(trade: Trade, stretch: Stretch, at: int, until: int, base: int
             tick = Tick(price=stretch.price(at), time_ms=int(stretch.times_ms[row]))
             trade.act(stretch.first_row + row, base + at, tick)
             at += 1
-            if trade.liquidated:
+            if trade.ended:
                 break
     return at
 

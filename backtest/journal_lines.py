@@ -51,6 +51,11 @@ class Line(BaseModel):
         """Of what is held after it, USD."""
         return self.long * price + self.short * (2 * self.short_entry - price) + self.cash
 
+    @property
+    def is_closed(self) -> bool:
+        """Nothing is held where something would be: a limit has closed the trade."""
+        return not self.long and not self.short and self.phase is not Phase.DECLINE
+
     def opened(self) -> Decimal:
         """Of a journal's first line: what the opening bought, in coin. Its legs have moved the long since."""
         return self.long + self.moved(Action.SELL_LONG) - self.moved(Action.BUY_LONG)

@@ -3,7 +3,7 @@
     found = figures(setups, joined(read_columns(path)))
 
 The ladder runs compiled (`backtest.compiled`), in floats. The first call in a process loads it, and the first one ever
-compiles it, some seconds: call it before forking.
+compiles it, some seconds: call it before forking. The Fibonacci hedge, and a ladder with limits, take the fast path.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +14,17 @@ import numpy as np
 
 from backtest import compiled as c
 from backtest.funding import HOUR_MS, NO_FUNDING, Funding
+from backtest.journal import Journal
 from backtest.margin import tier_bands
 from backtest.prices import Stretch
 from backtest.ratios import DAY_MS, calmar, sharpe, sortino
 from backtest.result import Figures, Floats, Ints
+from backtest.run import run_fast
 from backtest.setup import Setup, TooFineError
+from backtest.summary import Summary
 from backtest.trading import Fills, opening
-from strategy.ladder import V6, AtReset
+from strategy.ladder import V6, AtReset, Ladder
+from strategy.risk import Limits
 from strategy.state import TradeState
 from strategy.units import UnitMode
 from strategy.values import exact
@@ -54,13 +58,45 @@ def figures(
     found: list[Figures] = []
     for setup in setups:
         # What holding makes of the money depends on neither the ladder nor its units.
-        same = {"ladder": V6, "unit_size": prices.price(0), "unit_mode": UnitMode.FULL, "at_reset": AtReset.KEEP}
+        same = {
+            "ladder": V6,
+            "limits": Limits(),
+            "unit_size": prices.price(0),
+            "unit_mode": UnitMode.FULL,
+            "at_reset": AtReset.KEEP,
+        }
         alike = setup.model_copy(update=same)
         if alike not in holds:
             holds[alike] = walked(alike, prices, rates, holding=True).equity_usd / float(setup.margin_usd) - 1
-        found.append(_figures(setup, prices, walked(setup, prices, rates), holds[alike]))
+        if isinstance(setup.ladder, Ladder) and setup.limits == Limits():
+            found.append(_figures(setup, prices, walked(setup, prices, rates), holds[alike]))
+        else:
+            found.append(_figures_of(run_fast(setup, [prices], Journal(), funding), holds[alike]))
         done()
     return found
+
+
+def _figures_of(summary: Summary, hold_return: float) -> Figures:
+    taken = summary.liquidated
+    return Figures(
+        pnl_usd=float(summary.pnl_usd),
+        return_on_margin=float(summary.return_on_margin),
+        max_drawdown=float(summary.max_drawdown),
+        max_drawdown_usd=float(summary.max_drawdown_usd),
+        sharpe=summary.sharpe,
+        sortino=summary.sortino,
+        calmar=summary.calmar,
+        decisions=summary.journal_lines,
+        orders=summary.orders,
+        resets=summary.resets,
+        winning_cycles=round((summary.win_rate or 0) * summary.resets),
+        fees_usd=float(summary.fees_usd),
+        funding_usd=float(summary.funding_usd),
+        slippage_usd=float(summary.slippage_usd),
+        liquidated_ms=taken.ts if taken else None,
+        liquidated_price=float(taken.price) if taken else None,
+        hold_return=hold_return,
+    )
 
 
 def _figures(setup: Setup, prices: Stretch, run: Walked, hold_return: float) -> Figures:
@@ -126,7 +162,7 @@ def walked(setup: Setup, prices: Stretch, rates: Floats, *, holding: bool = Fals
 
 
 def _terms(setup: Setup, state: TradeState, prices: Stretch, holding: bool) -> tuple[Floats, Ints]:
-    ladder, grid = setup.ladder, state.grid
+    ladder, grid = _ladder_of(setup), state.grid
     decimals = max(prices.decimals, _decimals(grid.anchor_price), _decimals(grid.unit_size))
     finer = 10 ** (decimals - prices.decimals)
     anchor, unit = (int(number.scaleb(decimals)) for number in (grid.anchor_price, grid.unit_size))
@@ -163,9 +199,14 @@ def _rules(setup: Setup) -> Floats:
                 c.REST if rule.sell_long == "rest" else float(rule.sell_long),
                 c.SAME if rule.open_short == "same" else float(rule.open_short),
             )
-            for rule in setup.ladder.retracement
+            for rule in _ladder_of(setup).retracement
         ]
     )
+
+
+def _ladder_of(setup: Setup) -> Ladder:
+    assert isinstance(setup.ladder, Ladder), "only ladders are compiled"
+    return setup.ladder
 
 
 def _tiers(setup: Setup) -> Floats:

@@ -15,7 +15,9 @@ from backtest.funding import BadFundingError, Funding, read_funding
 from backtest.markets import MIN_NOTIONAL_USD, SIZE_DECIMALS, lot_of, tiers_of
 from backtest.prices import ALL_TIMES, LAST_MS, Span
 from backtest.setup import MarginTier, Setup
-from strategy.ladder import PRESETS, AtReset, Ladder
+from plans.plan import NAMED, default_limits
+from strategy.fibonacci import Fibonacci
+from strategy.ladder import AtReset, Ladder
 from strategy.units import UnitMode
 from strategy.values import QUANTUM, ZERO
 
@@ -48,13 +50,15 @@ def read_setup(
     coin = _coin(coin)
     lot_size, min_notional_usd = _lot(coin, lot)
     times = _leverage(leverage)
+    ladder = read_ladder(preset)
     return Setup(
         coin=coin,
         margin_usd=read_size("margin", margin),
         leverage=times,
         unit_size=read_size("unit-size", unit_size),
         unit_mode=read_choice("unit-mode", unit_mode, UnitMode),
-        ladder=read_ladder(preset),
+        ladder=ladder,
+        limits=default_limits(ladder),
         at_reset=read_choice("at-reset", at_reset, AtReset),
         fee_bps=_bps("fee-bps", fee_bps),
         slippage_bps=_bps("slippage-bps", slippage_bps),
@@ -118,18 +122,19 @@ def check_writable(name: str, path: Path | None) -> None:
     raise BadOptionError(f"--{name} is {path}; it can't be written: {problem}")
 
 
-def read_ladder(preset: str) -> Ladder:
-    """A preset by name, or the ladder in a YAML or JSON file; raises BadOptionError."""
-    if preset in PRESETS:
-        return PRESETS[preset]
+def read_ladder(preset: str) -> Ladder | Fibonacci:
+    """A preset by name, or the strategy in a YAML or JSON file; raises BadOptionError."""
+    if preset in NAMED:
+        return NAMED[preset]
     path = Path(preset)
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
-        raise BadOptionError(f"--preset is {preset}; it must be {', '.join(PRESETS)} or a .yaml, .yml or .json file")
+        raise BadOptionError(f"--preset is {preset}; it must be {', '.join(NAMED)} or a .yaml, .yml or .json file")
     try:
         text = path.read_text(encoding="utf-8")
         # JSON's numbers are read as the decimals they show; YAML's floats are short enough to come back unchanged.
         data = json.loads(text, parse_float=Decimal) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-        return Ladder.model_validate(data)
+        is_hedge = isinstance(data, dict) and "levels" in data
+        return Fibonacci.model_validate(data) if is_hedge else Ladder.model_validate(data)
     except OSError as error:
         raise BadOptionError(f"--preset is {preset}; it can't be read: {error.strerror or error}") from error
     except ValidationError as error:

@@ -46,7 +46,7 @@ class Session:
 
     @property
     def ended(self) -> bool:
-        return self.trade.liquidated is not None
+        return self.trade.ended
 
     def strike(self, time_ms: int) -> None:
         """End every day and pay every hour up to `time_ms`, at the last price before it."""
@@ -89,6 +89,7 @@ class Session:
             growth_a_year=growth_a_year(float(gain), span_ms),
             calmar=calmar(float(gain), span_ms, float(curve.max_drawdown)),
             liquidated=trade.liquidated,
+            breach=state.breach,
             sharpe=sharpe(setup.margin_usd, days),
             sortino=sortino(setup.margin_usd, days),
             per_day=day_figures(setup.margin_usd, days),
@@ -105,6 +106,8 @@ class Session:
             funding_usd=trade.funding_usd,
             funding_hours_missing=self.funding.missing_hours(self.first_ms, self.last_ms),
             slippage_usd=fills.slippage_usd,
+            gap_loss_usd=state.losses.gap_usd,
+            whipsaw_loss_usd=state.losses.whipsaw_usd,
             phase=state.phase,
             unit=state.current_unit,
             phase_ms=clock.ms,

@@ -4,7 +4,9 @@ from decimal import Decimal
 
 from pydantic import Field, PositiveInt
 
+from strategy.fibonacci import Fibonacci
 from strategy.ladder import V6, AtReset, Ladder
+from strategy.risk import Limits
 from strategy.state import Terms
 from strategy.units import UnitMode
 from strategy.values import QUANTUM, ZERO, Value
@@ -25,8 +27,10 @@ class Setup(Value):
     leverage: PositiveInt = 1
     unit_size: Decimal = Field(gt=0)
     unit_mode: UnitMode = UnitMode.FULL
-    ladder: Ladder = V6
+    ladder: Ladder | Fibonacci = V6
     at_reset: AtReset = AtReset.CAP
+    limits: Limits = Limits()
+    """Looked at where units complete; a breach closes the trade and ends the run."""
     fee_bps: Decimal = Field(default=ZERO, ge=0, lt=10_000)
     slippage_bps: Decimal = Field(default=ZERO, ge=0, lt=10_000)
     half_spread_usd: Decimal = Field(default=ZERO, ge=0)
@@ -48,6 +52,7 @@ class Setup(Value):
             at_reset=self.at_reset,
             lot=self.lot,
             min_notional_usd=self.min_notional_usd,
+            limits=self.limits,
         )
 
 

@@ -85,6 +85,8 @@ class Summary(Value):
     calmar: float | None
     """Return on margin a year, not compounded, by maximum drawdown; None without one."""
     liquidated: Liquidation | None
+    breach: str | None
+    """The limit that closed the trade, with its figures; the run ends there."""
     sharpe: float | None
     """Of daily returns, annualised by sqrt(365), no risk-free rate; None with fewer than two days or nothing moving."""
     sortino: float | None
@@ -112,6 +114,9 @@ class Summary(Value):
     funding_hours_missing: int
     """Hours that the file of rates doesn't have: they cost nothing."""
     slippage_usd: Number
+    gap_loss_usd: Number
+    """What the Fibonacci hedge lost to legs traded beyond their lines, and to legs undone at a worse price."""
+    whipsaw_loss_usd: Number
     phase: Phase
     unit: int
     phase_ms: dict[Phase, int]

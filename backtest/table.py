@@ -24,6 +24,8 @@ def summary_table(summary: Summary) -> Table:
 def _money(summary: Summary) -> Iterator[tuple[str, str]]:
     if summary.liquidated:
         yield "LIQUIDATED", _liquidation(summary.liquidated)
+    if summary.breach:
+        yield "CLOSED BY A LIMIT", f"{_day(summary.last_ts)}: {summary.breach}"
     yield "margin", f"{summary.margin_usd:,.2f} USD"
     yield "equity", f"{summary.equity_usd:,.2f} USD"
     yield "net profit", f"{summary.pnl_usd:+,.2f} USD"
@@ -35,6 +37,8 @@ def _money(summary: Summary) -> Iterator[tuple[str, str]]:
     free = f", and nothing in {missing:,} hours that the file doesn't have" if missing else ""
     yield "funding paid", f"{summary.funding_usd:,.2f} USD{free}"
     yield "slippage", f"{summary.slippage_usd:,.2f} USD"
+    if summary.gap_loss_usd or summary.whipsaw_loss_usd:
+        yield "lost to gaps, whipsaws", f"{summary.gap_loss_usd:,.2f}, {summary.whipsaw_loss_usd:,.2f} USD"
 
 
 def _risk(summary: Summary) -> Iterator[tuple[str, str]]:

@@ -72,6 +72,11 @@ class Trade(Book):
         self._follow_state(0)
         self.curve.see(self.equity(price), time_ms)
 
+    @property
+    def ended(self) -> bool:
+        """By the exchange, or by a limit."""
+        return self.liquidated is not None or self.state.breach is not None
+
     def act(self, row: int, index: int, tick: Tick) -> None:
         """One price outside the quiet band, the `index`-th of the run. First the exchange looks at it, then we do."""
         if tick.price < self.below or tick.price > self.above:

@@ -5,6 +5,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from backtest.setup import CannotOpenError, Setup
 from strategy.fold import Reset, booked, decide, order_worth_sending, reset
+from strategy.ledger import legs_between, settled
 from strategy.state import TradeState, opened
 from strategy.values import QUANTUM, ZERO, Execution, Leg, Tick, round_down
 
@@ -86,7 +87,7 @@ def advance(
     """The state after one tick, and the legs of its orders, in order.
 
     A RESET ends one decision and its cycle; what is left of the tick's units, and the new cycle's resize before them,
-    are decisions of their own.
+    are decisions of their own. A breach of a limit closes all that is held.
     """
     traded: list[Leg] = []
     left: tuple[Tick, ...] = (tick,)
@@ -105,4 +106,13 @@ def advance(
             ended = reset(state, tick.price)
             on_reset(ended)
             state = ended.state
-    return state, traded
+    if state.breach is None:
+        return state, traded
+    closing = legs_between(state.ledger, ZERO, ZERO)
+    return _closed(state, closing, tick.price, fills), [*traded, *closing]
+
+
+def _closed(state: TradeState, legs: tuple[Leg, ...], price: Decimal, fills: Fills) -> TradeState:
+    net_qty = state.ledger.net_qty
+    closed = fills.execute(-net_qty, price) if net_qty else Execution(size=ZERO, average_price=price)
+    return state.changed(ledger=settled(state.ledger, legs, closed), wanted_long=ZERO, wanted_short=ZERO)

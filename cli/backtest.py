@@ -35,7 +35,7 @@ def backtest(
     margin: given.Margin = "",
     unit_size: Annotated[str, typer.Option(help="USD of price to a unit; required.", show_default=False)] = "",
     leverage: Annotated[str, typer.Option(help="Whole number.")] = "1",
-    preset: Annotated[str, typer.Option(help="v6, v7, or a YAML or JSON file with a ladder.")] = "v6",
+    preset: Annotated[str, typer.Option(help="v6, v7, fibonacci, or a YAML or JSON file of one.")] = "v6",
     unit_mode: given.UnitMode = "full",
     at_reset: Annotated[str, typer.Option(help="cap, relever or keep.")] = "cap",
     fee_bps: given.FeeBps = "4.5",

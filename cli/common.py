@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cli.errors import BadOption
 from settings import Settings
+from strategy.ladder import Ladder
 
 T = TypeVar("T")
 
@@ -68,11 +69,15 @@ def _plain(item: BaseModel | dict[str, Any]) -> Any:
     return item.model_dump(mode="json") if isinstance(item, BaseModel) else item
 
 
-def ladder_option(text: str) -> Any:
+def ladder_option(text: str) -> Ladder:
     """A preset by name, or a ladder from a YAML or JSON file. Raises BadOption that names the file and the step."""
     from backtest.options import BadOptionError, read_ladder
 
     try:
-        return read_ladder(text)
+        found = read_ladder(text)
     except BadOptionError as error:
         raise BadOption(str(error)) from None
+    if not isinstance(found, Ladder):
+        # It guards nothing before it is armed: only a plan has the limits it needs.
+        raise BadOption(f"--preset is {text}; this strategy needs limits: write a plan with `hypertrader plan new`")
+    return found

@@ -45,7 +45,7 @@ def optimise(
     unit_size: Annotated[
         str, typer.Option(help="USD to a unit: 5,10,20 or 1:50:1 (from, to, step); required.", show_default=False)
     ] = "",
-    preset: Annotated[str, typer.Option(help="v6, v7 or files with ladders, with commas between.")] = "v6,v7",
+    preset: Annotated[str, typer.Option(help="v6, v7, fibonacci or files, with commas between.")] = "v6,v7",
     leverage: Annotated[str, typer.Option(help="Whole numbers: 3,5,10 or 1:10:1.")] = "1",
     at_reset: Annotated[str, typer.Option(help="cap, relever, keep, with commas between.")] = "cap",
     unit_mode: given.UnitMode = "full",

@@ -170,10 +170,15 @@ class TradingPlan(Value):
         """The limits and exits that the strategy's own state watches."""
         given = self.limits.model_dump(exclude={"max_drawdown"})
         drawdown = self.limits.max_drawdown
-        if drawdown is None and isinstance(self.ladder, Fibonacci):
-            drawdown = FIBONACCI_DRAWDOWN_MAX
+        if drawdown is None:
+            drawdown = default_limits(self.ladder).max_drawdown
         exits = self.exit.model_dump(include={"take_profit", "stop_price"})
         return Limits(max_drawdown=None if drawdown == "off" else drawdown, **given, **exits)
+
+
+def default_limits(strategy: Ladder | Fibonacci) -> Limits:
+    """What holds unless something else is said."""
+    return Limits(max_drawdown=FIBONACCI_DRAWDOWN_MAX) if isinstance(strategy, Fibonacci) else Limits()
 
 
 def _require_order(not_before: datetime, expires: datetime) -> None:

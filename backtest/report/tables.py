@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from html import escape
+from typing import assert_never
 
 import numpy as np
 
@@ -11,7 +12,9 @@ from backtest.journal import as_text
 from backtest.result import Days, Result
 from backtest.setup import Setup
 from backtest.summary import Hold, Liquidation, Summary
+from strategy.fibonacci import Fibonacci
 from strategy.ladder import Ladder
+from strategy.risk import Limits
 
 Fact = tuple[str, str]
 """A label and its text, neither escaped yet."""
@@ -76,7 +79,10 @@ def _tone(number: Decimal | float) -> str:
 
 
 def alarm(summary: Summary) -> str:
-    """The band across the page of a run that the exchange ended; nothing for others."""
+    """The band across the page of a run that the exchange or a limit ended; nothing for others."""
+    if summary.breach is not None:
+        said = f"Closed {utc(summary.last_ts)} UTC: {summary.breach}. The run ends there."
+        return f'<section class="alarm">{escape(said)}</section>'
     if summary.liquidated is None:
         return ""
     return (
@@ -99,6 +105,7 @@ def figures(summary: Summary) -> Iterator[Fact]:
     yield "maximum drawdown", f"{summary.max_drawdown:.2%}, {usd(summary.max_drawdown_usd)}"
     yield "drawdown from, to", f"{utc(summary.drawdown_from_ts)}, {utc(summary.drawdown_to_ts)}"
     yield "lowest, highest equity", f"{usd(summary.lowest_equity_usd)}, {usd(summary.highest_equity_usd)}"
+    yield "closed by a limit", summary.breach or "no"
     yield "liquidated", _liquidation(summary.liquidated) if summary.liquidated else "no"
     yield "Sharpe, Sortino (daily, × √365)", f"{ratio(summary.sharpe)}, {ratio(summary.sortino)}"
     yield "growth a year (CAGR), Calmar", f"{_share(summary.growth_a_year)}, {ratio(summary.calmar)}"
@@ -120,6 +127,8 @@ def figures(summary: Summary) -> Iterator[Fact]:
         yield "orders beyond the margin", f"{summary.orders_beyond_margin:,}"
     yield "fees", usd(summary.fees_usd)
     yield "slippage", usd(summary.slippage_usd)
+    if summary.gap_loss_usd or summary.whipsaw_loss_usd:
+        yield "lost to gaps, whipsaws", f"{usd(summary.gap_loss_usd)}, {usd(summary.whipsaw_loss_usd)}"
     yield "funding paid", usd(summary.funding_usd)
     if summary.funding_hours_missing:
         yield "hours without a rate in the file", f"{summary.funding_hours_missing:,}"
@@ -140,9 +149,36 @@ def parameters(result: Result) -> Iterator[Fact]:
     yield "leverage", f"{setup.leverage}x"
     yield "unit size", f"{as_text(setup.unit_size)} USD"
     yield "unit mode", str(setup.unit_mode)
-    yield from _ladder(setup.ladder)
+    yield from _strategy(setup.ladder)
     yield "at RESET", str(setup.at_reset)
+    yield from _limits(setup.limits)
     yield from _costs(setup, result.funding)
+
+
+def _strategy(strategy: Ladder | Fibonacci) -> Iterator[Fact]:
+    match strategy:
+        case Ladder():
+            yield from _ladder(strategy)
+        case Fibonacci():
+            yield from _hedge(strategy)
+        case _:  # pragma: no cover
+            assert_never(strategy)
+
+
+def _hedge(hedge: Fibonacci) -> Iterator[Fact]:
+    yield "hedge", hedge.name
+    levels = (f"({as_text(level.at)}, {as_text(level.long)}, {as_text(level.short)})" for level in hedge.levels)
+    yield "levels (at, long, short)", " ".join(levels)
+    for name in ("release", "min_gain_units", "short_trailing_stop", "long_trailing_stop", "reentry_units"):
+        value = getattr(hedge, name)
+        yield name.replace("_", " "), "none" if value is None else str(value)
+
+
+def _limits(limits: Limits) -> Iterator[Fact]:
+    """Those that are set."""
+    for name, value in limits:
+        if value is not None:
+            yield name.replace("_", " "), f"{value:f}" if isinstance(value, Decimal) else str(value)
 
 
 def _ladder(ladder: Ladder) -> Iterator[Fact]:

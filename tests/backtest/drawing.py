@@ -11,8 +11,9 @@ from backtest.markets import tiers_of
 from backtest.prices import PriceBatch, Stretch
 from backtest.setup import Setup
 from strategy.ladder import AtReset
+from strategy.risk import Limits
 from strategy.units import UnitMode
-from tests.strategy.trading import ladders, paths
+from tests.strategy.trading import ladders, paths, strategies
 
 FIRST_MS = 1_750_000_000_000
 MINUTE_MS = 60_000
@@ -20,9 +21,20 @@ MINUTE_MS = 60_000
 fundings = st.sampled_from([Funding(), Funding(Decimal("0.0000125")), Funding(Decimal("-0.001"))])
 
 
+def limits() -> st.SearchStrategy[Limits]:
+    """None, or near enough to be broken."""
+    return st.just(Limits()) | st.builds(
+        Limits,
+        max_drawdown=st.sampled_from([None, Decimal("0.02"), Decimal("0.3")]),
+        stop_price=st.sampled_from([None, Decimal(996), Decimal("950.5")]),
+        take_profit=st.sampled_from([None, Decimal("0.01")]),
+    )
+
+
 @st.composite
-def setups(draw: st.DrawFn) -> Setup:
-    """2,000 USD from a price of 1000, in units around 1: presets and drawn ladders, costs, lots, leverage up to 25."""
+def setups(draw: st.DrawFn, *, compiled: bool = False) -> Setup:
+    """2,000 USD from a price of 1000, in units around 1: presets and drawn strategies, limits, costs, lots, leverage up
+    to 25. `compiled`: only what runs compiled."""
     leverage = draw(st.sampled_from([1, 5, 25]))
     as_the_exchange = draw(st.booleans())
     return Setup(
@@ -31,7 +43,8 @@ def setups(draw: st.DrawFn) -> Setup:
         leverage=leverage,
         unit_size=Decimal(draw(st.sampled_from(["1", "0.7", "3"]))),
         unit_mode=draw(st.sampled_from(UnitMode)),
-        ladder=draw(ladders()),
+        ladder=draw(ladders() if compiled else strategies()),
+        limits=Limits() if compiled else draw(limits()),
         at_reset=draw(st.sampled_from(AtReset)),
         fee_bps=Decimal(draw(st.sampled_from(["0", "4.5"]))),
         slippage_bps=Decimal(draw(st.sampled_from(["0", "1", "12.5"]))),

@@ -126,7 +126,7 @@ def test_the_example_ladder_of_the_docs_can_be_traded(prices: Path, tmp_path: Pa
         ({"funding": "real"}, "--funding is real; it must be none, a rate per hour or a file"),
         ({"lot": "0"}, "--lot is 0; it must be exchange, none or a number above 0"),
         ({"lot": "some"}, "--lot is some; it must be exchange, none or a number above 0"),
-        ({"preset": "v8"}, "--preset is v8; it must be v6, v7 or a .yaml, .yml or .json file"),
+        ({"preset": "v8"}, "--preset is v8; it must be v6, v7, fibonacci or a .yaml, .yml or .json file"),
         ({"preset": "missing.yaml"}, "--preset is missing.yaml; it can't be read: No such file"),
         ({"plot": "no/such/folder/p.png"}, "--plot is no/such/folder/p.png; it can't be written: there is no folder"),
         ({"journal": "no/such/folder/j.jsonl"}, "--journal is no/such/folder/j.jsonl; it can't be written"),

@@ -59,7 +59,7 @@ def assert_same(setup: Setup, prices: Stretch, funding: Funding) -> Result:
 
 
 @PATIENT
-@given(setups(), recordings(), fundings)
+@given(setups(compiled=True), recordings(), fundings)
 def test_the_compiled_ladder_is_the_strategy(setup: Setup, recording: list[PriceBatch], funding: Funding) -> None:
     if setup.lot < Decimal("1e-9"):
         # Without lots the strategy may order the 19th decimal that a division left over; floats can't know of it.

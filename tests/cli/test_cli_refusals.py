@@ -37,7 +37,7 @@ BAD_OPTIONS = {
     "margin that is no number": (("trade", "start", "SOL", "--margin", "much", "--unit-size", "1"), "--margin is much"),
     "preset that is nowhere": (
         ("trade", "start", "SOL", "--margin", "9", "--unit-size", "1", "--preset", "v9"),
-        "--preset is v9; it must be v6, v7 or a .yaml, .yml or .json file",
+        "--preset is v9; it must be v6, v7, fibonacci or a .yaml, .yml or .json file",
     ),
     "network that is none": (("--network", "moon", "trade", "list"), "network is 'moon'"),
     "command that is none": (("trade", "hold"), "hold"),
