@@ -13,6 +13,7 @@ from backtest.columns import read_columns
 from backtest.funding import Funding
 from backtest.journal import Journal
 from backtest.options import BadOptionError, check_writable, read_choice, read_costs_of_holding, read_setup, read_span
+from backtest.plans import setup_of
 from backtest.plot import check_format, write_plot
 from backtest.prices import BadPricesError, Span, joined
 from backtest.report.page import write_report
@@ -22,6 +23,7 @@ from backtest.setup import CannotOpenError, Setup
 from backtest.summary import Summary
 from backtest.table import summary_table
 from cli import backtest_options as given
+from strategy.values import ZERO
 
 
 def register(app: typer.Typer) -> None:
@@ -38,6 +40,7 @@ def backtest(
     preset: Annotated[str, typer.Option(help="v6, v7, fibonacci, or a YAML or JSON file of one.")] = "v6",
     unit_mode: given.UnitMode = "full",
     at_reset: Annotated[str, typer.Option(help="cap, relever or keep.")] = "cap",
+    plan: Annotated[str, typer.Option(help="A plan that is kept, or a file, instead of all options above.")] = "",
     fee_bps: given.FeeBps = "4.5",
     slippage_bps: given.SlippageBps = "1",
     half_spread: given.HalfSpread = "0",
@@ -54,22 +57,18 @@ def backtest(
 ) -> None:
     """Run a trade over recorded prices with the code that trades live."""
     try:
-        setup = read_setup(
-            coin=coin,
-            margin=margin,
-            leverage=leverage,
-            unit_size=unit_size,
-            preset=preset,
-            unit_mode=unit_mode,
-            at_reset=at_reset,
-            fee_bps=fee_bps,
-            slippage_bps=slippage_bps,
-            half_spread=half_spread,
-            lot=lot,
-            liquidation=liquidation,
-        )
+        span, holding = read_span(since, until), read_costs_of_holding(funding)
+        costs = {
+            "fee_bps": fee_bps,
+            "slippage_bps": slippage_bps,
+            "half_spread": half_spread,
+            "lot": lot,
+            "liquidation": liquidation,
+        }
+        terms = {"coin": coin, "margin": margin, "unit_size": unit_size, "leverage": leverage, "preset": preset}
+        ways = {"unit_mode": unit_mode, "at_reset": at_reset}
+        setup = _of_the_plan(plan, terms, prices, span, costs) if plan else read_setup(**terms, **ways, **costs)
         chosen = read_choice("path", path, PricePath)
-        span, costs = read_span(since, until), read_costs_of_holding(funding)
         check_format("plot", plot)
         for name, file in (("journal", journal), ("report", report), ("plot", plot)):
             check_writable(name, file)
@@ -78,11 +77,11 @@ def backtest(
         with _written_whole(journal) as lines:
             record = Journal(lines)
             if report or plot:
-                summary = _drawn(setup, prices, span, costs, record, report, plot)
+                summary = _drawn(setup, prices, span, holding, record, report, plot)
             elif chosen is PricePath.FAST:
-                summary = run_fast(setup, read_columns(prices, span), record, costs)
+                summary = run_fast(setup, read_columns(prices, span), record, holding)
             else:
-                summary = run_reference(setup, read_prices(prices, span), record, costs)
+                summary = run_reference(setup, read_prices(prices, span), record, holding)
     except (BadOptionError, BadPricesError, CannotOpenError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from error
@@ -90,6 +89,17 @@ def backtest(
         typer.echo(summary.model_dump_json())
     else:
         Console().print(summary_table(summary))
+
+
+def _of_the_plan(name: str, terms: dict[str, str], prices: Path, span: Span, costs: dict[str, str]) -> Setup:
+    """The plan's trade at the first price. Raises BadOptionError for what the plan says itself."""
+    from cli.plan_commands import plan_named
+
+    for option in ("coin", "margin", "unit_size"):
+        if terms[option]:
+            raise BadOptionError(f"--{option.replace('_', '-')} is {terms[option]}; with --plan it must be left out")
+    first = next(read_columns(prices, span)).price(0)
+    return setup_of(plan_named(name, None), first, free_usd=ZERO, **costs)
 
 
 def _drawn(

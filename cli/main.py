@@ -24,6 +24,7 @@ COMMANDS = {
     "exchange": "cli.exchange_commands",
     "backtest": "cli.backtest",
     "optimise": "cli.optimise",
+    "compare": "cli.compare",
     "explain": "cli.explain",
     "worker": "cli.process_commands",
     "feed": "cli.feed",

@@ -13,7 +13,7 @@ from plans.preview import Preview, preview
 from plans.sizing import margin_for
 from settings import Settings
 from strategy.checks import Proposal
-from strategy.values import QUANTUM, ZERO
+from strategy.values import QUANTUM, ZERO, plain
 
 EXPECTED_SLIPPAGE_BPS = Decimal(1)
 
@@ -115,4 +115,4 @@ def previewed(
             high_price=high_price,
         )
     except ValueError as error:
-        raise CommandFailed(f"plan {plan.name} at {market.price:f}: {error}") from error
+        raise CommandFailed(f"plan {plan.name} at {plain(market.price):f}: {error}") from error
