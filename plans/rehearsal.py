@@ -131,4 +131,7 @@ def walked(moment: Moment, to_line: int) -> Iterator[Moment]:
         if price <= 0:
             return
         moment = moved(moment, price)
+        if moment.state.line != line:
+            # A unit with more digits than are counted with: the line can't be met exactly.
+            return
         yield moment

@@ -111,6 +111,12 @@ def test_the_stop_on_the_exchange_lies_beyond_the_last_level() -> None:
     assert preview(asked()).backstop_price is None
 
 
+def test_a_unit_of_more_digits_than_are_counted_with_comes_to_an_end() -> None:
+    odd = D("0.1234567890123456789012345678901234567891")
+    for margin_usd in (100, 7):
+        assert preview(asked(unit_size=odd, margin_usd=margin_usd, price="3333.3333333333333331")).rows
+
+
 def test_a_margin_that_buys_nothing_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"margin is 0.01: at 10x and a price of 100 it buys less than one lot of 0.01"
