@@ -13,7 +13,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
 from activities.messages import TRADES_QUEUE, orders_queue
 from activities.notifying import notify, notify_url
@@ -30,6 +30,7 @@ from journal.store import Journal
 from settings import Settings
 from telemetry import logs, tracing
 from workflows.guard import SafeHandlers
+from workflows.steady import SteadyRunner
 from workflows.trade import Trade
 
 SEARCH_ATTRIBUTES = {
@@ -75,9 +76,9 @@ def _reads(trading: TradingActivities) -> list[Callable[..., Any]]:
     return [trading.inspect_market, trading.current_price, trading.read_position, trading.draw_nonce, *looking, notify]
 
 
-def workflow_runner() -> SandboxedWorkflowRunner:
+def workflow_runner() -> SteadyRunner:
     """The sandbox in which clocks, files and randomness fail; models come from outside it."""
-    return SandboxedWorkflowRunner(
+    return SteadyRunner(
         restrictions=SandboxRestrictions.default.with_passthrough_modules("pydantic", "opentelemetry")
     )
 
