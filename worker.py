@@ -78,9 +78,7 @@ def _reads(trading: TradingActivities) -> list[Callable[..., Any]]:
 
 def workflow_runner() -> SteadyRunner:
     """The sandbox in which clocks, files and randomness fail; models come from outside it."""
-    return SteadyRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules("pydantic", "opentelemetry")
-    )
+    return SteadyRunner(restrictions=SandboxRestrictions.default.with_passthrough_modules("pydantic", "opentelemetry"))
 
 
 def _worker(client: Client, queue: str, activities: Sequence[Callable[..., Any]]) -> Worker:

@@ -34,13 +34,14 @@ from plans.plan import TradingPlan
 from settings import Settings
 from strategy.ladder import V6, AtReset, Ladder
 from strategy.units import UnitMode
-from workflows.contracts import Edit, Mode, TradeInput, TradeRecord, TradeStatus, workflow_id
+from workflows.contracts import ASK_AGAIN, Edit, Mode, TradeInput, TradeRecord, TradeStatus, workflow_id
 
 Number = Decimal | int | str
 
 ANSWER_TIMEOUT_S = 15.0
 TASK_TIMEOUT = timedelta(seconds=3)
 """So long a trade waits for a worker that died with its task in hand."""
+ASKS_AGAIN_AFTER_S = 0.1
 CLOSE_TIMEOUT_S = 120.0
 LIST_TIMEOUT = timedelta(seconds=5)
 SLOW = ("close", "stop", "adopt", "rehedge", "release")
@@ -140,11 +141,19 @@ async def status(client: Client, coin: str) -> TradeStatus:
 
 async def any_status(client: Client, coin: str) -> TradeStatus:
     """Also of a start that came to nothing: it stays in mode `opening`."""
+    deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
     async with _sorted_failures(coin):
-        found: TradeStatus = await _handle(client, coin).query(
-            "status", result_type=TradeStatus, rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S)
-        )
-    return found
+        while True:
+            try:
+                found: TradeStatus = await _handle(client, coin).query(
+                    "status", result_type=TradeStatus, rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S)
+                )
+            except WorkflowQueryFailedError as error:
+                if ASK_AGAIN not in str(error) or time.monotonic() > deadline_s:
+                    raise
+                await asyncio.sleep(ASKS_AGAIN_AFTER_S)
+            else:
+                return found
 
 
 async def command(client: Client, coin: str, name: str, asked: Message) -> str:

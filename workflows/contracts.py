@@ -378,6 +378,10 @@ class LedgerView(Message):
     price: Decimal
 
 
+ASK_AGAIN = "the trade is being taken up by a worker: ask again"
+"""A query's answer in the moment between a worker's death and the next task: see `workflows.steady`."""
+
+
 class TradeStatus(Message):
     """Query `status`: all a person wants to see. Units relative to the cycle; triggers are prices."""
 

@@ -17,8 +17,7 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import Info
 
-ASK_AGAIN = "the trade is being taken up by a worker: ask again"
-"""What the query is answered with; the run is dropped from the worker's cache and read anew by its next task."""
+from workflows.contracts import ASK_AGAIN
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from temporalio.api.workflowservice.v1 import (
     PollWorkflowExecutionTimeSkippingRequest,
     UpdateWorkflowExecutionOptionsRequest,
 )
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -33,6 +33,7 @@ from temporalio.worker import Worker
 from activities.messages import UnitsMoved
 from activities.recording import RecordingActivities
 from activities.trading import TradingActivities
+from cli.trades import TASK_TIMEOUT
 from encryption import data_converter
 from exchange.gateway import HyperliquidGateway
 from exchange.network import load_key
@@ -45,7 +46,7 @@ from strategy.state import Terms, TradeState
 from strategy.state import opened as at_open
 from strategy.values import Execution, Tick
 from worker import orders_worker, register_search_attributes, trades_worker
-from workflows.contracts import Mode, TradeInput, TradeRecord, TradeStatus
+from workflows.contracts import ASK_AGAIN, Mode, TradeInput, TradeRecord, TradeStatus
 
 ANSWER_TIMEOUT = timedelta(seconds=5)
 ANSWER_WITHIN = timedelta(seconds=60)
@@ -109,7 +110,11 @@ class Rig:
         terms = {"coin": "ETH", "margin_usd": "100", "unit_size": "2", "accepts_costs": True, **asked}
         record = TradeRecord(input=TradeInput.model_validate(terms))
         self.trade = await self.client.start_workflow(
-            "Trade", record, id=f"trade-{terms['coin']}-{uuid.uuid4().hex[:8]}", task_queue="trades"
+            "Trade",
+            record,
+            id=f"trade-{terms['coin']}-{uuid.uuid4().hex[:8]}",
+            task_queue="trades",
+            task_timeout=TASK_TIMEOUT,
         )
         return await self.until(lambda status: status.mode is not Mode.OPENING)
 
@@ -123,6 +128,10 @@ class Rig:
                 except RPCError as error:
                     # The server takes so many questions at once, and loses one in many thousands when a run is renewed.
                     if error.status not in (RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.CANCELLED):
+                        raise
+                    await asyncio.sleep(0.02)
+                except WorkflowQueryFailedError as error:
+                    if ASK_AGAIN not in str(error):
                         raise
                     await asyncio.sleep(0.02)
                 else:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 
 import pytest
+from temporalio.client import WorkflowQueryFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
@@ -45,7 +46,7 @@ async def test_a_trade_that_is_watched_and_told_things_all_the_time_replays(rig:
     async def watch() -> None:
         while True:
             # The server takes so many questions at once, and no more.
-            with contextlib.suppress(RPCError):
+            with contextlib.suppress(RPCError, WorkflowQueryFailedError):
                 await rig.trade.query("status")
 
     async def tell_nonsense() -> None:
