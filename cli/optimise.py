@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -24,10 +25,14 @@ from backtest.optimise_table import ranking_table, walk_table, walk_words
 from backtest.optimise_walk import Fold, stretches, walk
 from backtest.optimise_workers import Workers
 from backtest.options import BadOptionError, check_writable, read_choice, read_costs_of_holding, read_setup, read_span
+from backtest.plans import setup_of as plan_setup
 from backtest.plot import check_format
 from backtest.prices import BadPricesError, Span, Stretch, joined
 from backtest.setup import Setup
 from cli import backtest_options as given
+from plans.plan import TradingPlan
+from strategy.ladder import AtReset
+from strategy.values import ZERO
 
 STOPPED = 130
 """The exit code after Ctrl-C, as a shell has it."""
@@ -46,8 +51,9 @@ def optimise(
         str, typer.Option(help="USD to a unit: 5,10,20 or 1:50:1 (from, to, step); required.", show_default=False)
     ] = "",
     preset: Annotated[str, typer.Option(help="v6, v7, fibonacci or files, with commas between.")] = "v6,v7",
-    leverage: Annotated[str, typer.Option(help="Whole numbers: 3,5,10 or 1:10:1.")] = "1",
-    at_reset: Annotated[str, typer.Option(help="cap, relever, keep, with commas between.")] = "cap",
+    leverage: Annotated[str, typer.Option(help="Whole numbers: 3,5,10 or 1:10:1; 1, or the plan's.")] = "",
+    at_reset: Annotated[str, typer.Option(help="cap, relever, keep, with commas between; cap, or the plan's.")] = "",
+    plan: Annotated[str, typer.Option(help="A plan that is kept, or a file, instead of coin, margin and preset.")] = "",
     unit_mode: given.UnitMode = "full",
     metric: Annotated[str, typer.Option(help=f"What is best: {', '.join(Metric)}.")] = "calmar",
     walk_forward: Annotated[
@@ -71,17 +77,27 @@ def optimise(
     as_json: given.AsJson = False,
 ) -> None:
     """Run many configurations over the same prices and rank them. Ctrl-C ranks what is done by then."""
-    same = {"coin": coin, "margin": margin, "unit_mode": unit_mode, "lot": lot, "liquidation": liquidation}
-    same |= {"fee_bps": fee_bps, "slippage_bps": slippage_bps, "half_spread": half_spread}
+    costs_of = {"fee_bps": fee_bps, "slippage_bps": slippage_bps, "half_spread": half_spread}
+    costs_of |= {"lot": lot, "liquidation": liquidation}
+    same = {"coin": coin, "margin": margin, "unit_mode": unit_mode, **costs_of}
     try:
-        space = read_space(unit_size=unit_size, preset=preset, leverage=leverage, at_reset=at_reset)
+        followed = _plan(plan, coin, margin) if plan else None
+        if followed is not None:
+            unit_size, leverage = unit_size or as_text(followed.unit_size), leverage or str(followed.leverage)
+            preset, at_reset = followed.ladder.name, at_reset or followed.at_reset
+        space = read_space(
+            unit_size=unit_size, preset=preset, leverage=leverage or "1", at_reset=at_reset or AtReset.CAP
+        )
         chosen, costs = read_choice("metric", metric, Metric), read_costs_of_holding(funding)
         folds, processes = _count("walk-forward", walk_forward), _count("jobs", jobs) or os.cpu_count() or 1
         samples, rows = _samples(trials, space), _count("top", top, least=1)
         check_format("heat-map", heat_map)
         for name, file in (("csv", csv), ("heat-map", heat_map)):
             check_writable(name, file)
-        setup_of = _setup_of(same)
+        if followed is not None:
+            setup_of = _setup_of_the_plan(followed, _first_price(prices, read_span(since, until)), costs_of)
+        else:
+            setup_of = _setup_of(same)
         _refuse_early(space, setup_of)
         recording = joined(read_columns(prices, read_span(since, until)))
         spans = _stretches(recording, folds)
@@ -139,6 +155,32 @@ def _setup_of(same: Mapping[str, str]) -> Callable[[Params], Setup]:
             at_reset=params.at_reset,
             **same,
         )
+
+    return setup_of
+
+
+def _plan(name: str, coin: str, margin: str) -> TradingPlan:
+    """Raises BadOptionError for what the plan says itself."""
+    from cli.plan_commands import plan_named
+
+    for option, text in (("coin", coin), ("margin", margin)):
+        if text:
+            raise BadOptionError(f"--{option} is {text}; with --plan it must be left out")
+    return plan_named(name, None)
+
+
+def _first_price(prices: Path, span: Span) -> Decimal:
+    return next(read_columns(prices, span)).price(0)
+
+
+def _setup_of_the_plan(plan: TradingPlan, price: Decimal, costs: Mapping[str, str]) -> Callable[[Params], Setup]:
+    """Its margin is reckoned anew for each configuration: a risk is another margin in other units."""
+
+    def setup_of(params: Params) -> Setup:
+        tried = plan.model_copy(
+            update={"unit_size": params.unit_size, "leverage": params.leverage, "at_reset": AtReset(params.at_reset)}
+        )
+        return plan_setup(tried, price, free_usd=ZERO, **costs)
 
     return setup_of
 

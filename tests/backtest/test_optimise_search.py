@@ -215,6 +215,26 @@ def test_what_every_order_costs_is_asked_for_as_in_a_backtest(optimise: Command)
     assert slippage_usd("0.5") > slippage_usd("0") > 0
 
 
+def test_a_plan_is_tried_in_other_units_with_its_own_margin_and_limits(recording: Path, tmp_path: Path) -> None:
+    plan = tmp_path / "tried.yaml"
+    plan.write_text(
+        "name: tried\ncoin: ETH\nsize: {notional_usd: 3000}\nleverage: 2\nunit_size: 15\nstrategy: fibonacci\n"
+        "limits: {max_drawdown: 0.00001}\n"
+    )
+    app = typer.Typer()
+    register(app)
+    words = [str(recording), "--plan", str(plan), "--unit-size", "10,15", "--metric", "return", "--json", "--jobs", "1"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.stderr
+    trials = json.loads(done.stdout)["trials"]
+    tried = {(trial["unit_size"], trial["preset"], trial["leverage"]) for trial in trials}
+    assert tried == {("10", "fibonacci", 2), ("15", "fibonacci", 2)}
+    # The opening, and the close by the first unit's drawdown.
+    assert {trial["orders"] for trial in trials} == {2}
+    refused = CliRunner().invoke(app, [*words, "--margin", "5"])
+    assert (refused.exit_code, refused.stderr) == (2, "error: --margin is 5; with --plan it must be left out\n")
+
+
 def test_hours_that_the_funding_file_lacks_are_told_of(optimise: Command, tmp_path: Path) -> None:
     rates = tmp_path / "rates.csv"
     rates.write_text(f"ts,rate\n{WHOLE.from_ms + 3_600_000},0.00001\n")
