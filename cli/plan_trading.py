@@ -17,7 +17,8 @@ from cli.plan_commands import PlanName, Version, group, plan_named, store_of
 from cli.trade_commands import with_client
 from plans.files import dumped, read_plan
 from plans.plan import TradingPlan
-from workflows.contracts import Close, TradeStatus
+from workflows.asked import Close
+from workflows.status import TradeStatus
 
 Reason = Annotated[str, typer.Option(help="Kept in the journal.")]
 

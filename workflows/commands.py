@@ -11,22 +11,20 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import Message, Outage
     from journal.entries import OperatorRecord, RejectedInput
     from strategy.checks import grid_refusal
-    from workflows.contracts import (
+    from workflows.asked import (
         Adopt,
         Answer,
-        Away,
         Close,
         Edit,
-        Mode,
         Pause,
         Rehedge,
         Release,
         Resume,
         SetUnitSize,
         Stop,
-        TradeRecord,
         printable,
     )
+    from workflows.contracts import Away, Mode, TradeRecord
     from workflows.diary import Diary, now_ms
     from workflows.editing import edit_refusal
 

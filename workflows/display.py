@@ -10,7 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from strategy.hedge_steps import level_prices
     from strategy.state import Losses, TradeState
     from workflows.away import report_words
-    from workflows.contracts import LedgerView, Mode, TradeRecord, TradeStatus
+    from workflows.contracts import Mode, TradeRecord
+    from workflows.status import LedgerView, TradeStatus
 
 COIN = SearchAttributeKey.for_keyword("Coin")
 PHASE = SearchAttributeKey.for_keyword("Phase")

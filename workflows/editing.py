@@ -10,7 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from strategy.fold import regridded
     from strategy.risk import breach
     from strategy.state import TradeState
-    from workflows.contracts import Mode, PlanVersion, TradeInput, TradeRecord
+    from workflows.asked import TradeInput
+    from workflows.contracts import Mode, PlanVersion, TradeRecord
     from workflows.desk import current_price
     from workflows.diary import now_ms
 

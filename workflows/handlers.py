@@ -13,25 +13,14 @@ from temporalio.common import RawValue
 with workflow.unsafe.imports_passed_through():
     from activities.messages import Outage, Tracking, UnitsMoved
     from strategy.fold import turning_points
+    from workflows.asked import Adopt, Close, Edit, Pause, Rehedge, Release, Resume, SetUnitSize, Stop
     from workflows.backstop import Backstop
     from workflows.book import Book
     from workflows.commands import AHEAD_MS_MAX
-    from workflows.contracts import (
-        Adopt,
-        Close,
-        Edit,
-        LedgerView,
-        Mode,
-        Pause,
-        Rehedge,
-        Release,
-        Resume,
-        SetUnitSize,
-        Stop,
-        TradeStatus,
-    )
+    from workflows.contracts import Mode
     from workflows.diary import now_ms
     from workflows.display import ledger_view, status_view
+    from workflows.status import LedgerView, TradeStatus
     from workflows.updates import Updates
 
 SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "edit", "adopt", "rehedge", "release")

@@ -16,7 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from strategy.checks import Proposal, liquidation_price, refusals
     from strategy.state import Terms, opened
     from strategy.values import Execution, plain, round_down
-    from workflows.contracts import Mode, TradeInput, TradeRecord
+    from workflows.asked import TradeInput
+    from workflows.contracts import Mode, TradeRecord
     from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, inspect_market
     from workflows.diary import Diary, now_ms
 

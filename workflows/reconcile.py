@@ -16,8 +16,9 @@ with workflow.unsafe.imports_passed_through():
     from strategy.fold import adopted, corrected
     from strategy.state import TradeState
     from strategy.values import Execution, plain
+    from workflows.asked import Answer
     from workflows.backstop import Backstop
-    from workflows.contracts import Answer, Difference, Mode, NeedsAttention, TradeRecord
+    from workflows.contracts import Difference, Mode, NeedsAttention, TradeRecord
     from workflows.desk import Desk, current_price
     from workflows.diary import Diary, now_ms
 

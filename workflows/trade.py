@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.book import Book
     from workflows.closing import close_some, close_some_as_in_0_1, pause_before_next_try
     from workflows.commands import Commands, new_grid_refusal
-    from workflows.contracts import Mode, NeedsAttention, TradeRecord, TradeResult
+    from workflows.contracts import Mode, NeedsAttention, TradeRecord
     from workflows.desk import Desk, current_price
     from workflows.diary import Diary, now_ms
     from workflows.display import details_markdown, search_attributes
@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messenger import Messenger
     from workflows.opening import check_beforehand, open_trade
     from workflows.reconcile import Reconciler
+    from workflows.status import TradeResult
 
 HISTORY_EVENTS_MAX = 1_000
 """The run is renewed above it: a restarted worker reads that much in a moment."""

@@ -8,7 +8,7 @@ from activities.messages import Outage
 from exchange.port import OpenOrder, Side
 from tests.feed.harness import until_async
 from tests.workflows.conftest import Rig
-from workflows.contracts import TradeStatus
+from workflows.status import TradeStatus
 
 BACKSTOP = {"beyond": "0.01"}
 
