@@ -138,10 +138,11 @@ def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> Iterator[str]:
     qty = proposal.margin_usd * proposal.leverage / proposal.price
     at_entry = opened(terms, asked.unit_size, proposal.margin_usd, Execution(size=qty, average_price=proposal.price))
     stop = backstop_of(at_entry, asked.backstop.beyond)
+    trigger_price = stop.trigger_price if stop is not None else Decimal(0)
     liquidation = liquidation_price(proposal.price, proposal.leverage, proposal.maintenance_rate)
-    if stop is not None and stop.trigger_price <= liquidation:
+    if trigger_price <= liquidation:
         yield (
-            f"backstop.beyond is {asked.backstop.beyond}: that is a stop at {stop.trigger_price:.8g}, and liquidation "
+            f"backstop.beyond is {asked.backstop.beyond}: that is a stop at {trigger_price:.8g}, and liquidation "
             f"lies before it at {liquidation:.8g}: use less, or a lower leverage"
         )
 
