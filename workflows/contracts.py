@@ -212,6 +212,8 @@ class TradeRecord(BaseModel):
     plan_versions: list[PlanVersion] = Field(default_factory=list)
     watch: EntryWatch | None = None
     stop: RestingStop | None = None
+    former_stops: list[RestingStop] = Field(default_factory=list)
+    """To be taken off."""
     pending_stop: Intent | None = None
     """On its way: its outcome is not known yet."""
     stop_cloids: list[str] = Field(default_factory=list)

@@ -170,6 +170,7 @@ class Desk:
         outcome = await self.send(pending.intent, pending.purpose)
         if outcome.status is OutcomeStatus.FILLED and outcome.average_price is not None:
             record.state = booked(pending.decision.state, execution_of(outcome))
+            record.inbox[:] = [*pending.decision.rest, *record.inbox[pending.taken :]]
         record.pending = None
 
     async def set_leverage(self, leverage: int) -> None:
@@ -262,6 +263,10 @@ class Desk:
             )
         return child_traceparent(parent, span_id)
 
+    def note_fill(self, fill: Fill) -> None:
+        fields = fill.model_dump(include={"cloid", "oid", "tid", "price", "size", "fee_usd", "time_ms"})
+        self._diary.add(FillRecord, **fields)
+
     def _note_outcome(self, intent: Intent, outcome: OrderOutcome, purpose: str) -> None:
         self._diary.add(
             OutcomeRecord,
@@ -276,16 +281,7 @@ class Desk:
             established_at_ms=outcome.proof.established_at_ms,
         )
         for fill in outcome.fills:
-            self._diary.add(
-                FillRecord,
-                cloid=intent.cloid,
-                oid=fill.oid,
-                tid=fill.tid,
-                price=fill.price,
-                size=fill.size,
-                fee_usd=fill.fee_usd,
-                time_ms=fill.time_ms,
-            )
+            self.note_fill(fill.model_copy(update={"cloid": intent.cloid}))
         last = LastOrder(
             time_ms=now_ms(),
             sent_ms=intent.expires_after_ms - EXPIRY_MS,

@@ -26,9 +26,8 @@ TRIES_MAX = 5
 RETRY_AFTER = timedelta(seconds=1)
 
 
-async def check_beforehand(record: TradeRecord) -> None:
+async def check_beforehand(asked: TradeInput) -> None:
     """Of a trade that waits for its entry: what would be refused now is. Raises Refused."""
-    asked = record.input
     facts = await inspect_market(asked.network, asked.coin)
     _check(asked, facts, _proposal(asked, facts, asked.entry.price or facts.rules.mid_price))
 
