@@ -56,7 +56,7 @@ def edit(plan: PlanName, reason: Reason = "", as_json: AsJson = False) -> None:
         answer = f"plan {kept.name} is kept as version {kept.version}; no trade runs by it"
     else:
         # Numbered first, kept only once it is followed: what is refused leaves nothing behind.
-        numbered = asked.model_copy(update={"version": max(store.versions(asked.name), default=0) + 1})
+        numbered = store.numbered(asked)
         answer = run(with_client(lambda client: trades.edit_plan(client, former.coin, numbered, chosen, reason)))
         kept = store.save(asked)
     if as_json:

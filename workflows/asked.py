@@ -21,6 +21,12 @@ def workflow_id(coin: str) -> str:
     return f"trade-{coin}"
 
 
+Digits = Annotated[Decimal, Field(max_digits=40)]
+"""What can be reckoned with exactly; whether it makes sense is for the checks of the opening."""
+YEAR_10000_MS = 253_402_300_800_000
+"""No timer runs so long: a moment at or after it was given in another unit."""
+
+
 class PlanRef(Message):
     """Which document a trade follows."""
 
@@ -32,15 +38,15 @@ class TradeInput(Message):
     """What a trader asks for, by a plan or in few words. Leverage is the market's maximum when not given."""
 
     coin: str = Field(min_length=1, max_length=20)
-    margin_usd: Decimal | None = None
+    margin_usd: Digits | None = None
     """None: `size` says how it is found when the trade opens."""
     size: Size | None = None
-    unit_size: Decimal
+    unit_size: Digits
     leverage: int | None = None
     ladder: Ladder | Fibonacci = V6
     limits: Limits = Limits()
     entry: EntryRule = EntryRule()
-    expires_ms: int | None = None
+    expires_ms: int | None = Field(default=None, lt=YEAR_10000_MS)
     """The trade is closed then, or no longer waits for its entry."""
     backstop: Backstop | None = None
     plan: PlanRef | None = None
@@ -78,7 +84,7 @@ def printable(text: str) -> str:
 
 
 Reason = Annotated[str, Field(max_length=500), AfterValidator(printable)]
-Amount = Annotated[Decimal, Field(gt=0, max_digits=40)]
+Amount = Annotated[Digits, Field(gt=0)]
 
 
 class Pause(Message):

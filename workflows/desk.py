@@ -104,10 +104,13 @@ class Desk:
         limit = limit_price(stop.trigger_price, intent.side, STOP_SLIPPAGE_BPS, self._record.size_decimals)
         return intent.model_copy(update={"limit_price": limit, "trigger_price": stop.trigger_price})
 
-    def rounded(self, stop: StopOrder) -> StopOrder:
-        """At a price the exchange takes, further away rather than nearer."""
+    def rounded(self, stop: StopOrder) -> StopOrder | None:
+        """At a price the exchange takes, further away rather than nearer; None where it has none so low."""
         side = Side.SELL if stop.size > 0 else Side.BUY
-        price = round_price(stop.trigger_price, self._record.size_decimals, side)
+        try:
+            price = round_price(stop.trigger_price, self._record.size_decimals, side)
+        except ValueError:
+            return None
         return stop.model_copy(update={"trigger_price": plain(price)})
 
     async def cancel(self, cloid: str, *, since_ms: int) -> CancelOutcome:

@@ -131,6 +131,8 @@ async def take_unit_size(record: TradeRecord) -> str | None:
     unit_size = record.new_unit_size
     assert unit_size is not None and record.state is not None
     price = await current_price(record.input.network, record.input.coin)
+    if record.new_unit_size != unit_size:
+        return "another one came, or a close"
     record.new_unit_size = None
     if refusal := new_grid_refusal(record, price, unit_size):
         return refusal

@@ -70,6 +70,8 @@ async def test_it_sells_while_everything_here_is_dead_and_the_trade_ends_with_it
     await rig.start_worker()
     result = await rig.trade.result()
     assert result["reason"].startswith("the backstop fired: sold")
+    fills = [line.entry for line in await rig.journal.history(rig.trade.id, kinds=["fill"])]
+    assert sum(fill.size for fill in fills if fill.cloid == seen.backstop.cloid) == seen.backstop.terms.size  # type: ignore[union-attr]
     state = await rig.gateway.get_balance("USDC")
     assert abs(Decimal(result["equity"]) - 100 - (state.total - 1000)) < Decimal("0.01")
 

@@ -104,14 +104,17 @@ async def test_prices_told_before_an_entry_is_looked_for_do_not_count(rig: Rig) 
 
 async def test_a_version_that_could_not_be_opened_is_refused_while_the_trade_waits(rig: Rig) -> None:
     await rig.open(entry={"when": "at_price", "price": "3440"})
-    for change, words in {
-        "unit_size": ("0", "unit size is 0; it must be more than 0"),
-        "margin_usd": ("100000", "the account has"),
-        "expires_ms": (1, "a moment ahead is allowed"),
-    }.items():
+    for field, asked, words in (
+        ("unit_size", "0", "unit size is 0; it must be more than 0"),
+        ("unit_size", "1e-999", "no more than 40 digits"),
+        ("margin_usd", "100000", "the account has"),
+        ("limits", {"stop_price": "1e999"}, "no more than 40 digits"),
+        ("expires_ms", 1, "a moment ahead is allowed"),
+        ("expires_ms", 10**16, "less than"),
+    ):
         with pytest.raises(WorkflowUpdateFailedError) as refused:
-            await edited(rig, **{change: words[0]})
-        assert words[1] in str(refused.value.__cause__)
+            await edited(rig, **{field: asked})
+        assert words in str(refused.value.__cause__)
     assert (await rig.status()).plan_versions == ()
     await rig.trade.execute_update("close", {})
 
