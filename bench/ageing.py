@@ -30,7 +30,9 @@ from cli.stack import Stack
 from journal.store import Journal
 from settings import Settings
 from strategy.values import Tick
-from workflows.contracts import TradeRecord, TradeStatus, workflow_id
+from workflows.asked import workflow_id
+from workflows.contracts import TradeRecord
+from workflows.status import TradeStatus
 
 COIN, MARGIN_USD = "ETH", 1000
 YOUNG, OLD, ROUNDS = 100, 100_000, 200

@@ -24,7 +24,7 @@ from cli.stack import Stack
 from cli.venue import ControlApi
 from settings import Settings
 from simulator.markets import MARKETS, Market
-from workflows.contracts import TradeStatus
+from workflows.status import TradeStatus
 
 TRADES, ROUNDS = 20, 5
 MARGIN_USD, LEVERAGE = 1000, 5

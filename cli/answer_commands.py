@@ -8,7 +8,8 @@ from cli.common import AsJson, Coin, echo_json, run, settings
 from cli.history import entry_line, utc
 from cli.trade_commands import Reason, coin_named, group, tell, with_client, with_journal
 from journal.store import Journal
-from workflows.contracts import Adopt, Rehedge, Release, Stop, TradeStatus, workflow_id
+from workflows.asked import Adopt, Rehedge, Release, Stop, workflow_id
+from workflows.status import TradeStatus
 
 REPORT_KINDS = ["away", "difference", "liquidation", "alert", "closed"]
 

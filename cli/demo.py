@@ -32,7 +32,8 @@ from journal import entries
 from journal.store import Journal
 from settings import Settings
 from strategy.values import Phase
-from workflows.contracts import TradeStatus, workflow_id
+from workflows.asked import workflow_id
+from workflows.status import TradeStatus
 
 COIN = "ETH"
 MARGIN_USD = Decimal(1000)

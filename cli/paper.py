@@ -11,7 +11,7 @@ from cli.stack import Stack
 from cli.venue import ControlApi
 from exchange.network import load_key
 from settings import Settings
-from workflows.contracts import workflow_id
+from workflows.asked import workflow_id
 
 STARTING_USD = Decimal(10_000)
 MARGIN_MULTIPLE = 3

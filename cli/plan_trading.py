@@ -17,7 +17,8 @@ from cli.plan_commands import PlanName, Version, group, plan_named, store_of
 from cli.trade_commands import with_client
 from plans.files import dumped, read_plan
 from plans.plan import TradingPlan
-from workflows.contracts import Close, TradeStatus
+from workflows.asked import Close
+from workflows.status import TradeStatus
 
 Reason = Annotated[str, typer.Option(help="Kept in the journal.")]
 
@@ -55,7 +56,7 @@ def edit(plan: PlanName, reason: Reason = "", as_json: AsJson = False) -> None:
         answer = f"plan {kept.name} is kept as version {kept.version}; no trade runs by it"
     else:
         # Numbered first, kept only once it is followed: what is refused leaves nothing behind.
-        numbered = asked.model_copy(update={"version": max(store.versions(asked.name), default=0) + 1})
+        numbered = store.numbered(asked)
         answer = run(with_client(lambda client: trades.edit_plan(client, former.coin, numbered, chosen, reason)))
         kept = store.save(asked)
     if as_json:

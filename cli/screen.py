@@ -13,7 +13,8 @@ from rich.text import Text
 from cli.bars import bar, parts_of
 from plans.entry import entry_words
 from workflows.away import report_words
-from workflows.contracts import LastOrder, LedgerView, Mode, TradeStatus
+from workflows.contracts import LastOrder, Mode
+from workflows.status import LedgerView, TradeStatus
 
 WIDTH = 80
 """Fits the narrowest terminal people still use."""

@@ -17,7 +17,7 @@ from exchange.network import SetupRefused, load_key
 from exchange.signing import PrivateKey
 from settings import Settings
 from strategy.values import plain
-from workflows.contracts import Stop
+from workflows.asked import Stop
 
 
 class AccountAtEnd(BaseModel):

@@ -14,7 +14,8 @@ from cli import trades
 from cli.errors import CommandFailed
 from connection import TemporalUnreachable, connect
 from settings import Settings
-from workflows.contracts import FlatProof, Mode, Stop, workflow_id
+from workflows.asked import Stop, workflow_id
+from workflows.contracts import FlatProof, Mode
 
 ASKS_EVERY_S = 0.5
 LISTS_EVERY_S = 1.0

@@ -21,7 +21,8 @@ from journal.store import Journal
 from settings import Settings
 from strategy.ladder import AtReset
 from strategy.units import UnitMode
-from workflows.contracts import Close, Pause, Resume, SetUnitSize, TradeStatus, workflow_id
+from workflows.asked import Close, Pause, Resume, SetUnitSize, workflow_id
+from workflows.status import TradeStatus
 
 T = TypeVar("T")
 

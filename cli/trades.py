@@ -34,7 +34,9 @@ from plans.plan import TradingPlan
 from settings import Settings
 from strategy.ladder import V6, AtReset, Ladder
 from strategy.units import UnitMode
-from workflows.contracts import ASK_AGAIN, Edit, Mode, TradeInput, TradeRecord, TradeStatus, workflow_id
+from workflows.asked import Edit, TradeInput, workflow_id
+from workflows.contracts import Mode, TradeRecord
+from workflows.status import ASK_AGAIN, TradeStatus
 
 Number = Decimal | int | str
 

@@ -18,7 +18,7 @@ from cli.stack import Stack
 from cli.venue import Venue
 from cli.watch import on_interrupt, watch
 from settings import Network, Settings
-from workflows.contracts import TradeStatus
+from workflows.status import TradeStatus
 
 PORT_OPTIONS = {
     "temporal": "--temporal-port",

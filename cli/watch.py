@@ -21,7 +21,8 @@ from cli.trades import is_running, status
 from feed.endpoints import price_endpoints
 from feed.stream import PriceStream
 from settings import Settings
-from workflows.contracts import Mode, TradeStatus
+from workflows.contracts import Mode
+from workflows.status import TradeStatus
 
 REFRESH_S = 0.5
 

@@ -38,14 +38,17 @@ class PlanStore:
     def save(self, plan: TradingPlan) -> TradingPlan:
         """The plan with the version it is kept as: the newest one if nothing but its number differs, else the next."""
         while True:
-            versions = self.versions(plan.name)
-            newest = versions[-1] if versions else 0
-            numbered = plan.model_copy(update={"version": newest})
-            if newest and self.read(plan.name, newest) == numbered:
+            numbered = self.numbered(plan)
+            if self._written(numbered) or self.read(plan.name, numbered.version) == numbered:
                 return numbered
-            numbered = plan.model_copy(update={"version": newest + 1})
-            if self._written(numbered):
-                return numbered
+
+    def numbered(self, plan: TradingPlan) -> TradingPlan:
+        """As `save` would keep it now."""
+        newest = max(self.versions(plan.name), default=0)
+        as_newest = plan.model_copy(update={"version": newest})
+        if newest and self.read(plan.name, newest) == as_newest:
+            return as_newest
+        return plan.model_copy(update={"version": newest + 1})
 
     def _written(self, plan: TradingPlan) -> bool:
         """Whether the version was still free."""

@@ -16,22 +16,24 @@ class StopOrder(Value):
     size: Decimal
     trigger_price: Decimal
 
-    def still_serves(self, wanted: "StopOrder", slack: Decimal) -> bool:
-        """It protects as much, is nowhere nearer, and at most by the share `slack` of the price further away."""
+    def still_serves(self, wanted: "StopOrder", slack: Decimal, *, may_be_nearer: bool = False) -> bool:
+        """It protects as much, is not nearer unless it may be, and at most by the share `slack` of the price further
+        away."""
         if self.size != wanted.size:
             return False
         further = (self.trigger_price / wanted.trigger_price - 1) * (1 if wanted.size > 0 else -1)
-        return 0 <= further <= slack
+        return further <= slack and (further >= 0 or may_be_nearer)
 
 
 @exact
 def backstop_of(state: TradeState, beyond: Decimal) -> StopOrder | None:
-    """The stop for what the ledger holds, a share of `beyond` further than the last level; None when flat."""
+    """The stop for what the ledger holds, a share of `beyond` further than the last level; None when flat, or where no
+    price would ever come to it."""
     net_qty = state.ledger.net_qty
     if not net_qty:
         return None
-    away = ONE - beyond if net_qty > 0 else ONE + beyond
-    return StopOrder(size=-net_qty, trigger_price=last_level(state) * away)
+    trigger_price = last_level(state) * (ONE - beyond if net_qty > 0 else ONE + beyond)
+    return StopOrder(size=-net_qty, trigger_price=trigger_price) if trigger_price > 0 else None
 
 
 @exact

@@ -88,8 +88,7 @@ def decide(state: TradeState, ticks: Sequence[Tick], *, units_max: int | None = 
     if state.breach is not None:
         return Decision(state=state, legs=(), unit_changes=(), price=price)
     if state.resizing and not order_worth_sending(state, price):
-        # What is left of the resize is dust by now: the next RESET compares again.
-        state = state.changed(wanted_long=state.ledger.long_qty, resizing=False)
+        state = unresized(state)
     if state.reset_due or state.resizing:
         return Decision(state=state, legs=state.legs_due, unit_changes=(), price=price, rest=tuple(ticks))
     folded = state.changed(ledger=_as_wanted(state, price))
@@ -105,7 +104,7 @@ def decide(state: TradeState, ticks: Sequence[Tick], *, units_max: int | None = 
             folded = _one_unit(folded, Direction.UP if reached > folded.line else Direction.DOWN, price, moves)
         if folded.current_unit != before:
             changes.append(UnitChange(from_unit=before, to_unit=folded.current_unit, price=price, time_ms=tick.time_ms))
-            folded = _watched(folded, price)
+            folded = watched(folded, price, state.ledger)
         if folded.breach is not None:
             return Decision(
                 state=_only_to_close(folded, state.ledger), legs=(), unit_changes=tuple(changes), price=price
@@ -125,9 +124,11 @@ def decide(state: TradeState, ticks: Sequence[Tick], *, units_max: int | None = 
     )
 
 
-def _watched(state: TradeState, price: Decimal) -> TradeState:
-    """Equity is looked at where units complete; a leg at its own price doesn't change it."""
-    equity_usd = state.equity(price)
+@exact
+def watched(state: TradeState, price: Decimal, held: Ledger) -> TradeState:
+    """Equity is looked at where units complete: of what is held, for of many prices told at once all but the last are
+    history, and a paused trade sends nothing. A leg at its own price doesn't change it."""
+    equity_usd = state.changed(ledger=held).equity(price)
     peak_usd = max(state.equity_peak_usd, equity_usd)
     broken = breach(
         state.terms.limits, price=price, margin_usd=state.margin_usd, peak_usd=peak_usd, equity_usd=equity_usd
@@ -175,19 +176,24 @@ def booked(state: TradeState, execution: Execution) -> TradeState:
 
 def _resized(state: TradeState, execution: Execution) -> TradeState:
     """A resize moves the cycle's start notional, not its cash: the cycle begins with what it leaves."""
-    held_qty = state.ledger.long_qty
-    long_qty = held_qty + execution.size
+    before = state.ledger
+    filled = settled(before, state.legs_due, execution)
     entry_price = execution.average_price
-    if state.hedge is not None and held_qty and long_qty:
-        bought_usd = max(execution.size, ZERO) * execution.average_price
-        entry_price = (held_qty * state.hedge.entry_price + bought_usd) / max(held_qty, long_qty)
+    if state.hedge is not None and before.long_qty and filled.long_qty:
+        bought_usd = max(filled.long_qty - before.long_qty, ZERO) * execution.average_price
+        entry_price = (before.long_qty * state.hedge.entry_price + bought_usd) / max(before.long_qty, filled.long_qty)
     after = state.changed(
-        ledger=state.ledger.model_copy(update={"long_qty": long_qty}),
-        start_notional=state.start_notional + execution.size * execution.average_price + execution.fee_usd,
-    ).whole(long_qty, entry_price)
-    if order_worth_sending(after, execution.average_price):
-        return after
-    return after.changed(wanted_long=long_qty, resizing=False)
+        ledger=filled.model_copy(update={"cash": before.cash}),
+        start_notional=state.start_notional + before.cash - filled.cash,
+    ).whole(filled.long_qty, entry_price)
+    return after if order_worth_sending(after, execution.average_price) else unresized(after)
+
+
+def unresized(state: TradeState) -> TradeState:
+    """With what is held, for the order to the allocation is dust or given up: the next RESET compares again. A fractal
+    that bought nothing waits for the next re-entry."""
+    after = state.changed(wanted_long=state.ledger.long_qty, resizing=False)
+    return after.changed(phase=Phase.DECLINE) if after.hedge is not None and not after.wanted_long else after
 
 
 class Reset(Value):
@@ -209,7 +215,8 @@ def reset(state: TradeState, price: Decimal) -> Reset:
         for action in (Action.SELL_LONG, Action.COVER_SHORT):
             ledger = ledger.moved(Leg(action=action, qty=residue), price)
     pnl_usd = plain(ledger.value(price) - state.start_notional)
-    # Without a long to close it against (a trade worn down to less than one order) it stays due, at today's price.
+    # Without a long to close it against (a ladder worn down to less than one order) it stays due, at today's price; a
+    # new fractal covers it with its first order.
     long_qty, short_left = ledger.long_qty, ledger.short_qty
     fresh = state.changed(
         phase=Phase.ADVANCE,
@@ -231,20 +238,19 @@ def reset(state: TradeState, price: Decimal) -> Reset:
 
 
 def _with_resize(state: TradeState, price: Decimal) -> TradeState:
-    if state.ledger.short_qty:
+    terms, is_hedge = state.terms, isinstance(state.terms.ladder, Fibonacci)
+    if state.ledger.short_qty and not is_hedge:
         return state
-    terms = state.terms
     notional_usd = max(state.allocation * terms.leverage, ZERO)
     if terms.limits.max_position_usd is not None:
         notional_usd = min(notional_usd, terms.limits.max_position_usd)
     change = notional_usd / price - state.ledger.long_qty
     change = round_down(quantise(change), terms.lot)
-    at_reset = AtReset.RELEVER if isinstance(terms.ladder, Fibonacci) else terms.at_reset
+    at_reset = AtReset.RELEVER if is_hedge else terms.at_reset
     if at_reset is AtReset.KEEP or (at_reset is AtReset.CAP and change > 0):
         return state
     if abs(change) * price < max(terms.min_notional_usd, QUANTUM):
-        # It waits: the next RESET compares the whole position with the allocation again.
-        return state
+        return unresized(state)
     return state.changed(wanted_long=state.ledger.long_qty + change, resizing=True)
 
 
@@ -263,12 +269,11 @@ def regridded(state: TradeState, price: Decimal, unit_size: Decimal) -> TradeSta
 @exact
 def corrected(state: TradeState, execution: Execution) -> TradeState:
     """The ledger after a trade on the exchange that was not ours. What the strategy wants stays: the rest is due."""
+    state = unresized(state) if state.resizing else state
     ledger = state.ledger
     for leg in strange_legs(ledger, execution.size):
         ledger = ledger.moved(leg, execution.average_price)
-    after = state.changed(ledger=ledger.charged(execution.fee_usd))
-    # A resize of the cycle before is given up; the next RESET compares again.
-    return after.changed(wanted_long=state.ledger.long_qty, resizing=False) if state.resizing else after
+    return state.changed(ledger=ledger.charged(execution.fee_usd))
 
 
 @exact

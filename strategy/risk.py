@@ -11,12 +11,12 @@ class Limits(Value):
     """None: no such limit. Money in USD, drawdown as a share of the highest equity the trade has had."""
 
     max_drawdown: Decimal | None = Field(default=None, gt=0, le=1)
-    max_loss_usd: Decimal | None = Field(default=None, gt=0)
-    stop_price: Decimal | None = Field(default=None, gt=0)
+    max_loss_usd: Decimal | None = Field(default=None, gt=0, max_digits=40)
+    stop_price: Decimal | None = Field(default=None, gt=0, max_digits=40)
     """A completed unit at or below it ends the trade."""
-    take_profit: Decimal | None = Field(default=None, gt=0)
+    take_profit: Decimal | None = Field(default=None, gt=0, max_digits=40)
     """As a share of the margin: no loss, but it ends the trade in the same way."""
-    max_position_usd: Decimal | None = Field(default=None, gt=0)
+    max_position_usd: Decimal | None = Field(default=None, gt=0, max_digits=40)
     """Notional: a trade above it is not opened, and a new cycle's position is cut to it."""
     max_leverage: PositiveInt | None = None
     max_orders_per_day: PositiveInt | None = None

@@ -23,18 +23,20 @@ from sweep.rig import Rig
 from sweep.story import ANSWER, CLOSE, HAND, ONWARDS, OPENING, TO_THE_END, Deed, Ending, Hand, Story
 from sweep.talk import Stuck, Talk
 from sweep.terms import Terms
-from workflows import contracts
-from workflows.contracts import Mode, TradeRecord, TradeStatus, workflow_id
+from workflows import asked
+from workflows.asked import workflow_id
+from workflows.contracts import Mode, TradeRecord
+from workflows.status import TradeStatus
 
 REST_TIMEOUT_S = 60.0
 STOP_ALL_WAITS_S = 45
 LURES = (-6, 2, -3)
 """Units from where it stood: prices that a stopped trade must not act on."""
 ANSWERS = {
-    "adopt": contracts.Adopt,
-    "rehedge": contracts.Rehedge,
-    "release": contracts.Release,
-    "close": contracts.Close,
+    "adopt": asked.Adopt,
+    "rehedge": asked.Rehedge,
+    "release": asked.Release,
+    "close": asked.Close,
 }
 
 
@@ -191,7 +193,7 @@ class Run:
         next_line, absence = self._line - 1, self._hooks.absence
         if hand.deed is Deed.LIQUIDATED and absence is None:
             # It takes a price that the trade would act on before it looks.
-            await self._talk.tell("pause", contracts.Pause())
+            await self._talk.tell("pause", asked.Pause())
             await self._talk.until_rest(lambda status: status.mode is Mode.PAUSED)
         self.touches.append(await self._touch(hand.deed, next_line))
         if absence is None:
@@ -233,9 +235,9 @@ class Run:
     async def _end(self) -> None:
         match self.ending:
             case Ending.CLOSE:
-                await self._talk.tell("close", contracts.Close(reason="the run is over"))
+                await self._talk.tell("close", asked.Close(reason="the run is over"))
             case Ending.STOP:
-                await self._talk.tell("stop", contracts.Stop(reason="the run is over"))
+                await self._talk.tell("stop", asked.Stop(reason="the run is over"))
                 await self._release_stopped()
             case Ending.STOP_ALL:
                 await self._stop_all()
@@ -259,7 +261,7 @@ class Run:
             await self._set_price(self._line + units)
         await self._talk.tell("was_away", _now_away())
         await self._talk.until_rest(lambda status: status.mode is Mode.STOPPED)
-        await self._talk.tell("release", contracts.Release(reason="the run is over"))
+        await self._talk.tell("release", asked.Release(reason="the run is over"))
 
 
 def _now_away() -> Outage:

@@ -13,7 +13,9 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle, W
 from temporalio.service import RPCError
 
 from activities.messages import Tracking
-from workflows.contracts import Mode, TradeStatus, workflow_id
+from workflows.asked import workflow_id
+from workflows.contracts import Mode
+from workflows.status import TradeStatus
 
 BESIDE = ("track_units", "record", "notify")
 """Activities that trading does not wait for."""

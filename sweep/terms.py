@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from strategy.fibonacci import Fibonacci
 from strategy.ladder import Ladder
-from workflows.contracts import TradeInput
+from workflows.asked import TradeInput
 
 LADDER = Ladder.model_validate(
     {

@@ -26,7 +26,8 @@ from journal.orders import OrderRow
 from journal.store import Journal
 from settings import Settings
 from simulator.markets import BY_COIN
-from workflows.contracts import LedgerView, TradeStatus, workflow_id
+from workflows.asked import workflow_id
+from workflows.status import LedgerView, TradeStatus
 
 FUNDED_USD = Decimal(1_000_000)
 
@@ -88,7 +89,7 @@ class TradeUnderTest:
             return await journal.orders(self.status.trade_id or "")
 
     async def close(self) -> None:
-        from workflows.contracts import Close
+        from workflows.asked import Close
 
         await trades.command(self.floor.client, self.coin, "close", Close(reason="the test is over"))
 

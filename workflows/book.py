@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from exchange.port import OutcomeStatus
     from journal import entries
     from strategy.fibonacci import Fibonacci, Hedge
-    from strategy.fold import Decision, booked, decide, order_worth_sending, reset, turning_points
+    from strategy.fold import Decision, booked, decide, order_worth_sending, reset, turning_points, unresized
     from strategy.state import TradeState
     from strategy.values import Execution, Phase, plain
     from workflows.contracts import Mode, NeedsAttention, PendingOrder, TradeRecord, UnitsReached
@@ -56,11 +56,18 @@ class Book:
             case Mode.TRADING:
                 return bool(record.inbox or record.pending or self._order_due(state))
             case Mode.PAUSED:
-                # Units are tracked without orders. A RESET needs its fills, and an order whose outcome is not known
-                # comes before all else: what is told after these waits in the inbox for the resume.
-                return bool(record.inbox) and not (state.reset_due or state.resizing or record.pending)
+                return bool(record.inbox) and not self.is_held_up
             case _:
                 return False
+
+    @property
+    def is_held_up(self) -> bool:
+        """Paused, units are tracked without orders; but a RESET needs its fills, and an order whose outcome is unknown
+        comes before all else: what is told after these waits in the inbox for the resume."""
+        record, state = self._record, self._record.state
+        if record.mode is not Mode.PAUSED or state is None:
+            return False
+        return state.reset_due or state.resizing or record.pending is not None
 
     async def advance(self) -> None:
         """One decision: all prices known so far, at most one order."""
@@ -160,6 +167,9 @@ class Book:
         del record.units_reached[:-UNITS_REACHED_KEPT]
         if state.reset_due and not self._order_due(state):
             self._reset(decision.price)
+        elif state.resizing and record.mode is Mode.TRADING and not self._order_due(state):
+            # Worth an order at the price, but not at its limit.
+            record.state = unresized(state)
 
     def _reset(self, price: Decimal) -> None:
         ended = reset(self._state, price)

@@ -30,6 +30,7 @@ async def close_some(record: TradeRecord, desk: Desk, diary: Diary, reconciler: 
     await reconciler.take_over(findings)
     if findings.resting:
         record.close_cancelled += await desk.cancel_resting()
+        record.stop, record.former_stops = None, []
     elif findings.position.size:
         await _reduce(record, desk)
     else:

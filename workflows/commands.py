@@ -1,7 +1,6 @@
 """What operators may ask of a running trade: read, checked against the mode it is in, written down for the loop."""
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -10,25 +9,22 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.messages import Message, Outage
     from journal.entries import OperatorRecord, RejectedInput
-    from strategy.checks import grid_refusal
-    from workflows.contracts import (
+    from workflows.asked import (
         Adopt,
         Answer,
-        Away,
         Close,
         Edit,
-        Mode,
         Pause,
         Rehedge,
         Release,
         Resume,
         SetUnitSize,
         Stop,
-        TradeRecord,
         printable,
     )
+    from workflows.contracts import Away, Mode, TradeRecord
     from workflows.diary import Diary, now_ms
-    from workflows.editing import edit_refusal
+    from workflows.editing import edit_refusal, new_grid_refusal
 
 NOTES_KEPT = 50
 UNREADABLE = "[a payload can't be read"
@@ -121,7 +117,9 @@ class Commands:
 
     def release(self, asked: Release) -> str:
         self.check_release(asked)
-        return self._answer(Answer.RELEASE, asked, "the trade ends without an order")
+        stop = self._record.stop
+        rests = f"; its backstop rests on, at {stop.terms.trigger_price:f}" if stop is not None else ""
+        return self._answer(Answer.RELEASE, asked, f"the trade ends without an order{rests}")
 
     def _answer(self, answer: Answer, asked: Message, result: str) -> str:
         self._record.answer = answer
@@ -208,15 +206,6 @@ class Commands:
         if self._record.trade is not None:
             self._diary.add(OperatorRecord, command=command, arguments=asked.model_dump(mode="json"), result=result)
         return result
-
-
-def new_grid_refusal(record: TradeRecord, price: Decimal, unit_size: Decimal) -> str | None:
-    """Why the trade can't count in such units from `price` on; None when it can."""
-    assert record.state is not None
-    if not record.state.fully_long:
-        return f"unit size can change only at 100% long in ADVANCE; the trade is in {record.state.phase}"
-    terms = record.state.terms
-    return grid_refusal(price, unit_size, terms.ladder, terms.leverage, record.maintenance_rate, terms.limits)
 
 
 def _valid(model: type[M], value: object) -> M:

@@ -1,82 +1,20 @@
-"""What crosses the border of a trade's workflow: its input, signals, updates, queries, and the one state it carries.
-
-Operators write these as one JSON object; numbers may be quoted ("3450.5") to be exact.
-"""
+"""The one state that a trade's workflow carries from run to run, and what it is made of."""
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from activities.messages import Message, Notice, Outage
 from exchange.port import Fill, Intent, PriceRange
 from journal.entries import Entry, TradeRef, Who
 from plans.entry import EntryWatch
-from plans.plan import Backstop, EntryRule, Size, TradingPlan
 from strategy.backstop import StopOrder
-from strategy.fibonacci import Fibonacci, Hedge
 from strategy.fold import Decision
-from strategy.ladder import V6, AtReset, Ladder
-from strategy.risk import Limits
-from strategy.state import Losses, TradeState
-from strategy.units import UnitGrid, UnitMode
-from strategy.values import Phase, Tick
-
-
-def workflow_id(coin: str) -> str:
-    return f"trade-{coin}"
-
-
-class PlanRef(Message):
-    """Which document a trade follows."""
-
-    name: str
-    version: int
-
-
-class TradeInput(Message):
-    """What a trader asks for, by a plan or in few words. Leverage is the market's maximum when not given."""
-
-    coin: str = Field(min_length=1, max_length=20)
-    margin_usd: Decimal | None = None
-    """None: `size` says how it is found when the trade opens."""
-    size: Size | None = None
-    unit_size: Decimal
-    leverage: int | None = None
-    ladder: Ladder | Fibonacci = V6
-    limits: Limits = Limits()
-    entry: EntryRule = EntryRule()
-    expires_ms: int | None = None
-    """The trade is closed then, or no longer waits for its entry."""
-    backstop: Backstop | None = None
-    plan: PlanRef | None = None
-    unit_mode: UnitMode = UnitMode.FULL
-    at_reset: AtReset = AtReset.CAP
-    network: str = "paper"
-    accepts_costs: bool = False
-    """The trader confirmed that a unit is smaller than 3 times the costs of a round trip."""
-
-    @classmethod
-    def of(cls, plan: TradingPlan, network: str) -> "TradeInput":
-        expires = plan.exit.expires
-        return cls(
-            coin=plan.coin,
-            margin_usd=plan.size.margin_usd,
-            size=None if plan.size.margin_usd is not None else plan.size,
-            unit_size=plan.unit_size,
-            leverage=plan.leverage,
-            ladder=plan.ladder,
-            unit_mode=plan.unit_mode,
-            at_reset=plan.at_reset,
-            limits=plan.trade_limits,
-            entry=plan.entry,
-            expires_ms=None if expires is None else int(expires.timestamp() * 1000),
-            backstop=plan.backstop,
-            plan=PlanRef(name=plan.name, version=plan.version),
-            network=network,
-            accepts_costs=plan.accepts_costs,
-        )
+from strategy.state import TradeState
+from strategy.units import UnitGrid
+from strategy.values import Tick
+from workflows.asked import Answer, TradeInput
 
 
 class Mode(StrEnum):
@@ -98,63 +36,6 @@ class Mode(StrEnum):
 
 class NeedsAttention(Exception):
     """Only a person can say how the trade goes on; the text is for them."""
-
-
-def printable(text: str) -> str:
-    """What every database and terminal can keep: no control characters, no half of a surrogate pair."""
-    return "".join(char if char.isprintable() else " " for char in text)
-
-
-Reason = Annotated[str, Field(max_length=500), AfterValidator(printable)]
-Amount = Annotated[Decimal, Field(gt=0, max_digits=40)]
-
-
-class Pause(Message):
-    reason: Reason = ""
-
-
-class Resume(Message):
-    reason: Reason = ""
-
-
-class Close(Message):
-    reason: Reason = ""
-
-
-class Adopt(Message):
-    """A new cycle begins now, with what the exchange holds."""
-
-    reason: Reason = ""
-
-
-class Rehedge(Message):
-    """One order makes the exchange hold what the ladder wants."""
-
-    reason: Reason = ""
-
-
-class Release(Message):
-    """The trade ends without an order; what the exchange holds is the operator's."""
-
-    reason: Reason = ""
-
-
-class Stop(Message):
-    """Emergency: close, and never order again until released."""
-
-    reason: Reason = ""
-
-
-class Edit(Message):
-    """A new version of the plan that the trade follows."""
-
-    input: TradeInput
-    reason: Reason = ""
-
-
-class SetUnitSize(Message):
-    unit_size: Amount
-    reason: Reason = ""
 
 
 class PendingOrder(Message):
@@ -179,14 +60,6 @@ class LastOrder(Message):
     price: Decimal | None
     status: str
     cloid: str
-
-
-class Answer(StrEnum):
-    """What a person decided about a trade that needs attention."""
-
-    ADOPT = "adopt"
-    REHEDGE = "rehedge"
-    RELEASE = "release"
 
 
 class Difference(Message):
@@ -339,6 +212,8 @@ class TradeRecord(BaseModel):
     plan_versions: list[PlanVersion] = Field(default_factory=list)
     watch: EntryWatch | None = None
     stop: RestingStop | None = None
+    former_stops: list[RestingStop] = Field(default_factory=list)
+    """To be taken off."""
     pending_stop: Intent | None = None
     """On its way: its outcome is not known yet."""
     stop_cloids: list[str] = Field(default_factory=list)
@@ -363,79 +238,3 @@ class TradeRecord(BaseModel):
         if self.state is not None:
             return self.state.grid, self.state.line
         return (self.watch.grid, self.watch.line) if self.watch is not None else None
-
-
-class LedgerView(Message):
-    """Query `ledger`. Quantities in coin, money in USD; equity at `price`."""
-
-    long: Decimal
-    short: Decimal
-    short_entry: Decimal
-    cash: Decimal
-    allocation: Decimal
-    equity: Decimal
-    net: Decimal
-    price: Decimal
-
-
-ASK_AGAIN = "the trade is being taken up by a worker: ask again"
-"""A query's answer in the moment between a worker's death and the next task: see `workflows.steady`."""
-
-
-class TradeStatus(Message):
-    """Query `status`: all a person wants to see. Units relative to the cycle; triggers are prices."""
-
-    workflow_id: str
-    trade_id: str | None
-    network: str
-    account: str = ""
-    """Address whose position moves; empty until the opening has asked the exchange."""
-    coin: str
-    mode: Mode
-    phase: Phase | None
-    unit: int
-    peak: int
-    valley: int
-    cycle: int
-    anchor_price: Decimal | None
-    unit_size: Decimal
-    preset: str
-    leverage: int | None
-    margin_usd: Decimal
-    price: Decimal | None
-    trigger_up: Decimal | None
-    trigger_down: Decimal | None
-    steps: int
-    input: TradeInput | None = None
-    """What it follows: the newest version of its plan."""
-    plan_versions: tuple[PlanVersion, ...] = ()
-    breach: str | None = None
-    """The limit that ends it."""
-    backstop: RestingStop | None = None
-    hedge: Hedge | None = None
-    levels: tuple[Decimal, ...] = ()
-    """Where the levels of a Fibonacci hedge lie now; empty until it is armed."""
-    losses: Losses = Losses()
-    order_in_flight: bool
-    order_due: bool = False
-    """An order waits to be sent, or to be tried again."""
-    attention: str | None
-    difference: Difference | None = None
-    """What the exchange holds otherwise; the answer is adopt, rehedge, release or close."""
-    agreed_ms: int = 0
-    """When exchange and ledger were last seen to agree."""
-    flat_proof: FlatProof | None = None
-    away: tuple[AwayReport, ...] = ()
-    ledger: LedgerView | None
-    last_orders: tuple[LastOrder, ...]
-    notes: tuple[str, ...]
-
-
-class TradeResult(Message):
-    """What a closed trade leaves behind."""
-
-    coin: str
-    reason: str
-    cycles: int
-    equity: Decimal
-    pnl_usd: Decimal

@@ -104,10 +104,13 @@ class Desk:
         limit = limit_price(stop.trigger_price, intent.side, STOP_SLIPPAGE_BPS, self._record.size_decimals)
         return intent.model_copy(update={"limit_price": limit, "trigger_price": stop.trigger_price})
 
-    def rounded(self, stop: StopOrder) -> StopOrder:
-        """At a price the exchange takes, further away rather than nearer."""
+    def rounded(self, stop: StopOrder) -> StopOrder | None:
+        """At a price the exchange takes, further away rather than nearer; None where it has none so low."""
         side = Side.SELL if stop.size > 0 else Side.BUY
-        price = round_price(stop.trigger_price, self._record.size_decimals, side)
+        try:
+            price = round_price(stop.trigger_price, self._record.size_decimals, side)
+        except ValueError:
+            return None
         return stop.model_copy(update={"trigger_price": plain(price)})
 
     async def cancel(self, cloid: str, *, since_ms: int) -> CancelOutcome:
@@ -170,6 +173,7 @@ class Desk:
         outcome = await self.send(pending.intent, pending.purpose)
         if outcome.status is OutcomeStatus.FILLED and outcome.average_price is not None:
             record.state = booked(pending.decision.state, execution_of(outcome))
+            record.inbox[:] = [*pending.decision.rest, *record.inbox[pending.taken :]]
         record.pending = None
 
     async def set_leverage(self, leverage: int) -> None:
@@ -262,6 +266,10 @@ class Desk:
             )
         return child_traceparent(parent, span_id)
 
+    def note_fill(self, fill: Fill) -> None:
+        fields = fill.model_dump(include={"cloid", "oid", "tid", "price", "size", "fee_usd", "time_ms"})
+        self._diary.add(FillRecord, **fields)
+
     def _note_outcome(self, intent: Intent, outcome: OrderOutcome, purpose: str) -> None:
         self._diary.add(
             OutcomeRecord,
@@ -276,16 +284,7 @@ class Desk:
             established_at_ms=outcome.proof.established_at_ms,
         )
         for fill in outcome.fills:
-            self._diary.add(
-                FillRecord,
-                cloid=intent.cloid,
-                oid=fill.oid,
-                tid=fill.tid,
-                price=fill.price,
-                size=fill.size,
-                fee_usd=fill.fee_usd,
-                time_ms=fill.time_ms,
-            )
+            self.note_fill(fill.model_copy(update={"cloid": intent.cloid}))
         last = LastOrder(
             time_ms=now_ms(),
             sent_ms=intent.expires_after_ms - EXPIRY_MS,

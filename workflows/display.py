@@ -10,7 +10,8 @@ with workflow.unsafe.imports_passed_through():
     from strategy.hedge_steps import level_prices
     from strategy.state import Losses, TradeState
     from workflows.away import report_words
-    from workflows.contracts import LedgerView, Mode, TradeRecord, TradeStatus
+    from workflows.contracts import Mode, TradeRecord
+    from workflows.status import LedgerView, TradeResult, TradeStatus
 
 COIN = SearchAttributeKey.for_keyword("Coin")
 PHASE = SearchAttributeKey.for_keyword("Phase")
@@ -93,6 +94,31 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool,
         last_orders=tuple(record.last_orders),
         notes=tuple(record.notes[-NOTES_SHOWN:]),
     )
+
+
+class Display:
+    """Keeps the Web UI telling the story."""
+
+    def __init__(self, record: TradeRecord) -> None:
+        self._record = record
+        self._shown = search_attributes(record)
+
+    def show(self) -> None:
+        workflow.set_current_details(details_markdown(self._record))
+        attributes = search_attributes(self._record)
+        if attributes != self._shown:
+            workflow.upsert_search_attributes([pair.key.value_set(pair.value) for pair in attributes])
+            self._shown = attributes
+
+
+def result_of(record: TradeRecord) -> TradeResult:
+    """Of a trade that has ended; its equity is 0 where nothing was opened."""
+    state, coin, reason = record.state, record.input.coin, record.close_reason or ""
+    if state is None:
+        return TradeResult(coin=coin, reason=reason, cycles=0, equity=Decimal(0), pnl_usd=Decimal(0))
+    assert record.last_price is not None
+    equity = state.equity(record.last_price)
+    return TradeResult(coin=coin, reason=reason, cycles=state.cycle, equity=equity, pnl_usd=equity - record.margin_usd)
 
 
 def details_markdown(record: TradeRecord) -> str:

@@ -4,15 +4,18 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from strategy.checks import grid_refusal
     from strategy.fold import regridded
     from strategy.risk import breach
     from strategy.state import TradeState
-    from workflows.contracts import Mode, PlanVersion, TradeInput, TradeRecord
+    from workflows.asked import TradeInput
+    from workflows.contracts import Mode, PlanVersion, TradeRecord
     from workflows.desk import current_price
     from workflows.diary import now_ms
+    from workflows.opening import check_beforehand
 
 NEVER = ("coin", "network")
 """Another one is another trade."""
@@ -35,6 +38,8 @@ def _refusals(record: TradeRecord, asked: TradeInput) -> Iterator[str]:
     for field in NEVER:
         if field in changed:
             yield f"{field} is {getattr(asked, field)}; a running trade keeps its {getattr(record.input, field)}"
+    if asked.expires_ms is not None and asked.expires_ms <= now_ms():
+        yield f"expires_ms is {asked.expires_ms}; a moment ahead is allowed"
     state = record.state
     if state is None:
         return
@@ -69,8 +74,6 @@ def _of_the_limits(record: TradeRecord, state: TradeState, asked: TradeInput) ->
     broken = breach(limits, price=price, margin_usd=record.margin_usd, peak_usd=peak_usd, equity_usd=equity_usd)
     if broken is not None:
         yield f"the trade would end at once: {broken}"
-    if asked.expires_ms is not None and asked.expires_ms <= now_ms():
-        yield f"expires_ms is {asked.expires_ms}; a moment ahead is allowed"
 
 
 async def take_edit(record: TradeRecord) -> str | None:
@@ -78,10 +81,13 @@ async def take_edit(record: TradeRecord) -> str | None:
     asked = record.new_input
     assert asked is not None
     changed = changed_fields(record.input, asked)
+    refusal = await _refusal_at_the_entry(asked) if record.state is None else None
     if record.state is not None and changed.intersection(AT_100_PERCENT_LONG):
         record.last_price = await current_price(record.input.network, record.input.coin)
+    if record.new_input is not asked:
+        return "another version came, or a close"
     record.new_input = None
-    if refusal := edit_refusal(record, asked):
+    if refusal := refusal or edit_refusal(record, asked):
         return refusal
     words = "; ".join(_words(record.input, asked, field) for field in sorted(changed - {"plan"}))
     version = asked.plan.version if asked.plan else 0
@@ -92,17 +98,62 @@ async def take_edit(record: TradeRecord) -> str | None:
     if record.mode is Mode.WAITING:
         record.watch = None
     elif record.state is not None and record.last_price is not None:
-        record.state = _followed(record.state, asked, changed, record.last_price)
+        record.state = _followed(record, record.state, asked, record.last_price)
         if changed.intersection(AT_100_PERCENT_LONG):
-            record.inbox.clear()
-            record.since_ms = max(record.since_ms, now_ms())
+            record.state = regridded(record.state, record.last_price, asked.unit_size)
+            _begin_at_now(record)
     return None
 
 
-def _followed(state: TradeState, asked: TradeInput, changed: frozenset[str], price: Decimal) -> TradeState:
+async def _refusal_at_the_entry(asked: TradeInput) -> str | None:
+    """Nobody may be looking any more when it comes."""
+    try:
+        await check_beforehand(asked)
+    except FailureError as error:
+        if is_cancelled_exception(error):
+            raise
+        return str(error.cause or error)
+    return None
+
+
+def _followed(record: TradeRecord, state: TradeState, asked: TradeInput, price: Decimal) -> TradeState:
     update = {"ladder": asked.ladder, "at_reset": asked.at_reset, "limits": asked.limits}
-    after = state.changed(terms=state.terms.model_copy(update=update))
-    return regridded(after, price, asked.unit_size) if changed.intersection(AT_100_PERCENT_LONG) else after
+    return state.changed(
+        terms=state.terms.model_copy(update=update),
+        # Trades of release 0.1.0 knew neither, for they had no limits.
+        margin_usd=record.margin_usd,
+        equity_peak_usd=max(state.equity_peak_usd, state.equity(price)),
+    )
+
+
+async def take_unit_size(record: TradeRecord) -> str | None:
+    """A new grid at the current price, if the trade is still 100% long; a refusal if it isn't."""
+    unit_size = record.new_unit_size
+    assert unit_size is not None and record.state is not None
+    price = await current_price(record.input.network, record.input.coin)
+    if record.new_unit_size != unit_size:
+        return "another one came, or a close"
+    record.new_unit_size = None
+    if refusal := new_grid_refusal(record, price, unit_size):
+        return refusal
+    record.state, record.last_price = regridded(record.state, price, unit_size), price
+    _begin_at_now(record)
+    return None
+
+
+def new_grid_refusal(record: TradeRecord, price: Decimal, unit_size: Decimal) -> str | None:
+    """Why the trade can't count in such units from `price` on; None when it can."""
+    assert record.state is not None
+    if not record.state.fully_long:
+        return f"unit size can change only at 100% long in ADVANCE; the trade is in {record.state.phase}"
+    terms = record.state.terms
+    return grid_refusal(price, unit_size, terms.ladder, terms.leverage, record.maintenance_rate, terms.limits)
+
+
+def _begin_at_now(record: TradeRecord) -> None:
+    """What was told before is of the former grid."""
+    record.inbox.clear()
+    record.since_ms = max(record.since_ms, now_ms())
 
 
 def changed_fields(before: TradeInput, after: TradeInput) -> frozenset[str]:

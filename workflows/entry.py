@@ -39,6 +39,8 @@ class Entry:
             self._enter()
         elif record.watch is None:
             await self._begin()
+        elif record.watch.has_come(record.input.entry):
+            self._enter()
         elif record.inbox:
             self._fold()
         elif not self._followed:
@@ -71,18 +73,18 @@ class Entry:
         price = await current_price(asked.network, asked.coin)
         record.watch = watch_from(asked.entry, price, asked.unit_size)
         record.since_ms, record.last_price = now_ms(), price
+        # What was told before is of a time that is not looked at.
+        record.inbox.clear()
         self._followed = False
-        if record.watch.has_come(asked.entry):
-            self._enter()
 
     def _fold(self) -> None:
+        """Up to the price at which the entry has come."""
         record = self._record
         for tick in record.inbox:
             assert record.watch is not None
             record.watch, record.last_price = record.watch.moved(tick.price), tick.price
             if record.watch.has_come(record.input.entry):
-                self._enter()
-                return
+                break
         record.inbox.clear()
 
     def _enter(self) -> None:

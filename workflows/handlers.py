@@ -12,26 +12,15 @@ from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import Outage, Tracking, UnitsMoved
-    from strategy.fold import turning_points
+    from strategy.fold import turning_points, watched
+    from workflows.asked import Adopt, Close, Edit, Pause, Rehedge, Release, Resume, SetUnitSize, Stop
     from workflows.backstop import Backstop
     from workflows.book import Book
     from workflows.commands import AHEAD_MS_MAX
-    from workflows.contracts import (
-        Adopt,
-        Close,
-        Edit,
-        LedgerView,
-        Mode,
-        Pause,
-        Rehedge,
-        Release,
-        Resume,
-        SetUnitSize,
-        Stop,
-        TradeStatus,
-    )
+    from workflows.contracts import Mode
     from workflows.diary import now_ms
     from workflows.display import ledger_view, status_view
+    from workflows.status import LedgerView, TradeStatus
     from workflows.updates import Updates
 
 SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "edit", "adopt", "rehedge", "release")
@@ -100,6 +89,9 @@ class Handlers(Updates):
             return
         record.since_ms, record.last_tid, record.traceparent = news[-1].time_ms, moved.tid, moved.traceparent
         record.inbox.extend(news)
+        if self._book.is_held_up and record.state is not None:
+            # Not folded before the resume; but a limit does not wait for that.
+            record.state = watched(record.state, news[-1].price, record.state.ledger)
         if now_ms() - news[-1].time_ms > LATE_MS and record.mode is Mode.TRADING:
             record.look_due = record.look_due or "a price waited"
         if any(self._backstop.is_reached(tick.price) for tick in news):

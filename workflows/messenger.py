@@ -1,5 +1,6 @@
 """Tells a person, by the activity `notify`; what was not delivered yet is part of the trade's state."""
 
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -14,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
 
 WAITING_MAX = 20
 GIVES_UP_AFTER = timedelta(hours=1)
+TELLS_WITHIN = timedelta(minutes=1)
 
 
 class Messenger:
@@ -27,6 +29,12 @@ class Messenger:
             workflow_id=workflow.info().workflow_id, coin=self._record.input.coin, text=text[:1000], at_ms=now_ms()
         )
         self._record.notices = [*self._record.notices, notice][-WAITING_MAX:]
+
+    async def all_told(self) -> None:
+        """Before the trade is gone; but it doesn't wait long for whoever should hear it."""
+        if self._record.notices:
+            with contextlib.suppress(TimeoutError):
+                await workflow.wait_condition(lambda: not self._record.notices, timeout=TELLS_WITHIN)
 
     async def deliver_forever(self) -> None:
         while True:

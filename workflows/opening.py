@@ -16,7 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from strategy.checks import Proposal, liquidation_price, refusals
     from strategy.state import Terms, opened
     from strategy.values import Execution, plain, round_down
-    from workflows.contracts import Mode, TradeInput, TradeRecord
+    from workflows.asked import TradeInput
+    from workflows.contracts import Mode, TradeRecord
     from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, inspect_market
     from workflows.diary import Diary, now_ms
 
@@ -25,9 +26,8 @@ TRIES_MAX = 5
 RETRY_AFTER = timedelta(seconds=1)
 
 
-async def check_beforehand(record: TradeRecord) -> None:
+async def check_beforehand(asked: TradeInput) -> None:
     """Of a trade that waits for its entry: what would be refused now is. Raises Refused."""
-    asked = record.input
     facts = await inspect_market(asked.network, asked.coin)
     _check(asked, facts, _proposal(asked, facts, asked.entry.price or facts.rules.mid_price))
 
@@ -137,10 +137,11 @@ def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> Iterator[str]:
     qty = proposal.margin_usd * proposal.leverage / proposal.price
     at_entry = opened(terms, asked.unit_size, proposal.margin_usd, Execution(size=qty, average_price=proposal.price))
     stop = backstop_of(at_entry, asked.backstop.beyond)
+    trigger_price = stop.trigger_price if stop is not None else Decimal(0)
     liquidation = liquidation_price(proposal.price, proposal.leverage, proposal.maintenance_rate)
-    if stop is not None and stop.trigger_price <= liquidation:
+    if trigger_price <= liquidation:
         yield (
-            f"backstop.beyond is {asked.backstop.beyond}: that is a stop at {stop.trigger_price:.8g}, and liquidation "
+            f"backstop.beyond is {asked.backstop.beyond}: that is a stop at {trigger_price:.8g}, and liquidation "
             f"lies before it at {liquidation:.8g}: use less, or a lower leverage"
         )
 

@@ -16,8 +16,9 @@ with workflow.unsafe.imports_passed_through():
     from strategy.fold import adopted, corrected
     from strategy.state import TradeState
     from strategy.values import Execution, plain
+    from workflows.asked import Answer
     from workflows.backstop import Backstop
-    from workflows.contracts import Answer, Difference, Mode, NeedsAttention, TradeRecord
+    from workflows.contracts import Difference, Mode, NeedsAttention, TradeRecord
     from workflows.desk import Desk, current_price
     from workflows.diary import Diary, now_ms
 
@@ -77,7 +78,7 @@ class Reconciler:
         record = self._record
         away = next((each for each in record.away if not each.looked), None)
         findings = await self._desk.look(away.outage if away else None)
-        if self._difference(findings) is not None:
+        if self._difference(findings) is not None or self._backstop.is_missing(findings):
             await workflow.sleep(SETTLES)
             findings = await self._desk.look(away.outage if away else None)
         record.looked_ms = now_ms()
@@ -156,7 +157,8 @@ class Reconciler:
         price = record.last_price
         assert price is not None
         was_stopped = record.mode is Mode.STOPPED
-        record.mode, record.attention, record.new_unit_size = Mode.CLOSED, None, None
+        record.mode, record.attention = Mode.CLOSED, None
+        record.new_unit_size = record.new_input = None
         if not was_stopped:
             record.close_reason = "released by the operator"
             pnl_usd = self._state.equity(price) - record.margin_usd
@@ -164,7 +166,9 @@ class Reconciler:
 
     def _agree(self, findings: Findings) -> None:
         record = self._record
-        record.mode, record.attention, record.difference = Mode.TRADING, None, None
+        record.attention = record.difference = None
+        if record.close_reason is None:
+            record.mode = Mode.TRADING
         record.agreed_ms = findings.at_ms
 
     @property

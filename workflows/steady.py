@@ -17,7 +17,7 @@ from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from temporalio.workflow import Info
 
-from workflows.contracts import ASK_AGAIN
+from workflows.status import ASK_AGAIN
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,6 @@ changes is in `TradeRecord`, so the workflow can continue as new between any two
 """
 
 import asyncio
-import contextlib
-from datetime import timedelta
-from decimal import Decimal
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
@@ -15,17 +12,16 @@ from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exce
 with workflow.unsafe.imports_passed_through():
     from activities.messages import orders_queue
     from journal.entries import AlertRecord
-    from strategy.fold import regridded
     from workflows.away import Homecoming
     from workflows.backstop import Backstop
     from workflows.book import Book
     from workflows.closing import close_some, close_some_as_in_0_1, pause_before_next_try
-    from workflows.commands import Commands, new_grid_refusal
-    from workflows.contracts import Mode, NeedsAttention, TradeRecord, TradeResult
-    from workflows.desk import Desk, current_price
-    from workflows.diary import Diary, now_ms
-    from workflows.display import details_markdown, search_attributes
-    from workflows.editing import take_edit
+    from workflows.commands import Commands
+    from workflows.contracts import Mode, NeedsAttention, TradeRecord
+    from workflows.desk import Desk
+    from workflows.diary import Diary
+    from workflows.display import Display, result_of
+    from workflows.editing import take_edit, take_unit_size
     from workflows.entry import Entry, has_to_wait
     from workflows.expiry import close_at_expiry
     from workflows.following import Following
@@ -33,10 +29,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messenger import Messenger
     from workflows.opening import check_beforehand, open_trade
     from workflows.reconcile import Reconciler
+    from workflows.renewal import Renewal
+    from workflows.status import TradeResult
 
-HISTORY_EVENTS_MAX = 1_000
-"""The run is renewed above it: a restarted worker reads that much in a moment."""
-TELLS_WITHIN = timedelta(minutes=1)
 WATCHED = (Mode.TRADING, Mode.PAUSED)
 """Modes in which prices are folded, and a limit may be broken."""
 OUTBOX_MAX = 2_000
@@ -57,14 +52,15 @@ class Trade(Handlers):
         self._messenger = Messenger(record, self._commands.note)
         self._reconciles = False
         """False only in a run that release 0.1.0 began: it replays as it was, and is renewed as soon as it is live."""
-        self._shown = search_attributes(record)
+        self._display = Display(record)
+        self._renewal = Renewal()
         self._following = Following(record, self._commands.note)
-        self._entry = Entry(record, follow=self._following.begin, can_renew=self._can_renew)
+        self._entry = Entry(record, follow=self._following.begin, can_renew=self._renewal.can_be)
 
     @workflow.run
     async def run(self, record: TradeRecord) -> TradeResult:
         self._reconciles = workflow.patched("reconcile")
-        self._desk.as_in_0_1 = not self._reconciles
+        self._desk.as_in_0_1 = self._renewal.as_in_0_1 = not self._reconciles
         life = asyncio.create_task(self._live())
         while True:
             try:
@@ -90,25 +86,27 @@ class Trade(Handlers):
                 if not is_cancelled_exception(error) or workflow.cancellation_reason() is None:
                     raise
                 self._commands.cancelled()
-        self._show()
+        self._display.show()
         self._following.end()
         await self._diary.written()
+        if self._reconciles:
+            await self._messenger.all_told()
         for task in background:
             task.cancel()
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return self._result()
+        return result_of(record)
 
     async def _enter(self) -> None:
         """From the start to an open position, or to the end if the trade is told so before."""
         record = self._record
         if record.mode is Mode.OPENING and has_to_wait(record.input.entry):
-            await check_beforehand(record)
+            await check_beforehand(record.input)
             record.mode = Mode.WAITING
         while record.mode is Mode.WAITING:
-            self._show()
+            self._display.show()
             if record.new_input is not None:
                 await self._take_edit()
-            if self._can_renew():
+            if self._renewal.can_be():
                 workflow.continue_as_new(record)
             await self._entry.advance()
         self._following.end()
@@ -119,7 +117,7 @@ class Trade(Handlers):
     def _in_the_background(self) -> list[asyncio.Task[None]]:
         tasks = [asyncio.create_task(self._diary.write_forever())]
         if self._reconciles:
-            homecoming = Homecoming(self._record, self._diary, self._show)
+            homecoming = Homecoming(self._record, self._diary, self._display.show)
             tasks += [
                 asyncio.create_task(work)
                 for work in (
@@ -132,11 +130,11 @@ class Trade(Handlers):
         return tasks
 
     async def _turn(self) -> None:
-        self._show()
-        await workflow.wait_condition(lambda: self._has_work() or self._time_to_renew())
+        self._display.show()
+        await workflow.wait_condition(lambda: self._has_work() or self._renewal.is_due())
         # Also between one piece of work and the next: the inbox and what is pending go on in the next run. No await
         # between this check and the renewal, so a signal that comes later is the next run's.
-        if self._can_renew():
+        if self._renewal.can_be():
             workflow.continue_as_new(self._record)
         if self._has_work():
             await self._act_or_ask_for_help()
@@ -161,14 +159,13 @@ class Trade(Handlers):
             await self._settle_answer()
         elif self._is_closing():
             await self._close_some()
-        elif record.state is not None and record.state.breach is not None:
-            self._end(record.state.breach)
+        elif (broken := self._broken_limit()) is not None:
+            self._end(broken)
         elif self._look_is_due():
             await self._reconciler.compare()
-        elif record.new_input is not None:
-            await self._take_edit()
-        elif record.new_unit_size is not None:
-            await self._regrid()
+        elif record.new_input is not None or record.new_unit_size is not None:
+            await self._desk.settle_pending()
+            await self._take_what_is_new()
         elif len(record.outbox) > OUTBOX_MAX and record.mode is Mode.TRADING:
             raise NeedsAttention(f"the journal can't be written: {len(record.outbox)} entries wait")
         elif self._book.has_work():
@@ -190,6 +187,14 @@ class Trade(Handlers):
         self._messenger.tell(reason)
         if self._record.trade is not None:
             self._diary.add(AlertRecord, text=reason)
+
+    async def _take_what_is_new(self) -> None:
+        if self._record.new_input is not None:
+            await self._take_edit()
+        elif refusal := await take_unit_size(self._record):
+            self._commands.note(f"set_unit_size refused: {refusal}")
+        else:
+            self._following.begin()
 
     async def _take_edit(self) -> None:
         if refusal := await take_edit(self._record):
@@ -236,13 +241,12 @@ class Trade(Handlers):
     async def _tell_of_no_entry(self, error: FailureError) -> None:
         """Nobody is looking any more."""
         self._messenger.tell(f"the entry came, and nothing was opened: {error.cause or error}")
-        with contextlib.suppress(TimeoutError):
-            await workflow.wait_condition(lambda: not self._record.notices, timeout=TELLS_WITHIN)
+        await self._messenger.all_told()
 
     async def _move_to_the_signers_queue(self) -> None:
         """From here on the trade runs only where its signer's key is, in the very processes that send its orders. One
         that was told to close meanwhile closes where it is."""
-        self._show()
+        self._display.show()
         await workflow.wait_condition(lambda: self._is_closing() or workflow.all_handlers_finished())
         if not self._is_closing():
             workflow.continue_as_new(self._record, task_queue=orders_queue(self._record.signer))
@@ -250,15 +254,18 @@ class Trade(Handlers):
     def _has_work(self) -> bool:
         record = self._record
         asked = record.answer is not None or record.new_unit_size is not None or record.new_input is not None
-        broken = record.state is not None and record.state.breach is not None and record.mode in WATCHED
         return (
             asked
-            or broken
+            or self._broken_limit() is not None
             or self._is_closing()
             or self._look_is_due()
             or self._book.has_work()
             or self._backstop.is_due()
         )
+
+    def _broken_limit(self) -> str | None:
+        record = self._record
+        return record.state.breach if record.state is not None and record.mode in WATCHED else None
 
     def _is_closing(self) -> bool:
         record = self._record
@@ -266,52 +273,3 @@ class Trade(Handlers):
 
     def _look_is_due(self) -> bool:
         return self._reconciles and self._reconciler.has_work()
-
-    def _can_renew(self) -> bool:
-        return self._time_to_renew() and workflow.all_handlers_finished()
-
-    def _time_to_renew(self) -> bool:
-        info = workflow.info()
-        # Once it is live: a patch asked for anew at every task is False while the old part replays.
-        if not self._reconciles and workflow.patched(f"renewed-at-{info.get_current_history_length()}"):
-            return True
-        return info.is_continue_as_new_suggested() or info.get_current_history_length() > HISTORY_EVENTS_MAX
-
-    async def _regrid(self) -> None:
-        """A new grid at the current price, if the trade is still 100% long."""
-        record = self._record
-        unit_size = record.new_unit_size
-        assert unit_size is not None and record.state is not None
-        price = await current_price(record.input.network, record.input.coin)
-        record.new_unit_size = None
-        if refusal := new_grid_refusal(record, price, unit_size):
-            self._commands.note(f"set_unit_size refused: {refusal}")
-            return
-        record.state = regridded(record.state, price, unit_size)
-        record.inbox.clear()
-        record.since_ms, record.last_price = max(record.since_ms, now_ms()), price
-        self._following.begin()
-
-    def _show(self) -> None:
-        """Keep the Web UI telling the story."""
-        workflow.set_current_details(details_markdown(self._record))
-        attributes = search_attributes(self._record)
-        if attributes != self._shown:
-            workflow.upsert_search_attributes([pair.key.value_set(pair.value) for pair in attributes])
-            self._shown = attributes
-
-    def _result(self) -> TradeResult:
-        record = self._record
-        if record.state is None:
-            nothing = Decimal(0)
-            reason = record.close_reason or ""
-            return TradeResult(coin=record.input.coin, reason=reason, cycles=0, equity=nothing, pnl_usd=nothing)
-        assert record.last_price is not None
-        equity = record.state.equity(record.last_price)
-        return TradeResult(
-            coin=record.input.coin,
-            reason=record.close_reason or "",
-            cycles=record.state.cycle,
-            equity=equity,
-            pnl_usd=equity - record.margin_usd,
-        )

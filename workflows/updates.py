@@ -8,20 +8,9 @@ from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from strategy.values import plain
+    from workflows.asked import Adopt, Close, Edit, Pause, Rehedge, Release, Resume, SetUnitSize, Stop
     from workflows.commands import Commands
-    from workflows.contracts import (
-        Adopt,
-        Close,
-        Edit,
-        Mode,
-        Pause,
-        Rehedge,
-        Release,
-        Resume,
-        SetUnitSize,
-        Stop,
-        TradeRecord,
-    )
+    from workflows.contracts import Mode, TradeRecord
 
 ANSWERS_AFTER = timedelta(seconds=90)
 """At the latest: a handler that waits for ever would keep the run from being renewed."""

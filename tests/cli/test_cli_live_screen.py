@@ -12,7 +12,7 @@ SCRIPT = """
 import logging, sys
 from cli.watch import _view
 from telemetry import logs
-from workflows.contracts import TradeStatus
+from workflows.status import TradeStatus
 
 logs.setup("INFO")
 status = TradeStatus.model_validate_json(sys.argv[1])

@@ -11,7 +11,7 @@ from cli.errors import CommandFailed
 from cli.ports import Ports
 from tests.cli.conftest import hypertrader, hypertrader_process
 from tests.stack import Floor, environment
-from workflows.contracts import workflow_id
+from workflows.asked import workflow_id
 
 TEST_KEY = "0x" + "4f" * 32
 START = {"--margin": "1000", "--unit-size": "10", "--leverage": "10"}

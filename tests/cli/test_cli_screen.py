@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from cli.screen import equity_now, line, screen
-from workflows.contracts import LastOrder, LedgerView, Mode, TradeStatus
+from workflows.contracts import LastOrder, Mode
+from workflows.status import LedgerView, TradeStatus
 
 D = Decimal
 LEDGER = LedgerView(

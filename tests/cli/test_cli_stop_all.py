@@ -19,7 +19,8 @@ from tests.cli.conftest import Finished, hypertrader
 from tests.exchange.conftest import Proxy, start_server
 from tests.feed.harness import Cable, until, until_async
 from tests.stack import Floor
-from workflows.contracts import Mode, Stop
+from workflows.asked import Stop
+from workflows.contracts import Mode
 
 SPOT_ORDER = {
     "coin": "@107",

@@ -173,6 +173,7 @@ def test_a_changed_plan_is_the_next_version_and_an_unchanged_one_is_none(tmp_pat
     larger = plan.model_copy(update={"leverage": 2, "version": 9})
     assert store.save(larger).version == 2
     assert store.save(plan).version == 3
+    assert (store.numbered(plan).version, store.numbered(larger).version) == (3, 4)
     assert (store.names(), store.versions("eth-hedge")) == (["eth-hedge"], [1, 2, 3])
     assert store.read("eth-hedge").leverage == 1
     assert store.read("eth-hedge", 2) == larger.model_copy(update={"version": 2})

@@ -25,7 +25,8 @@ from exchange.network import KEY_VARIABLE
 from settings import Settings
 from tests.security.conftest import NOTIFY_TOKEN, REASON, Edge
 from tests.security.leaks import command_line_of, descendants, environment_of, forms, leaks, listening, written
-from workflows.contracts import Mode, TradeStatus
+from workflows.contracts import Mode
+from workflows.status import TradeStatus
 
 # Of the first test the stack's start and cycle are a part, which a loaded machine takes its time for.
 pytestmark = pytest.mark.timeout(300)

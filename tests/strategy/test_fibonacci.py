@@ -17,11 +17,21 @@ from strategy.values import ZERO, Execution, Phase
 from tests.strategy.trading import EXACT, PATIENT, TOLERANCE_USD, Trader, holdings, open_trade
 
 
-def trader(ladder: Fibonacci = FIBONACCI, *, limits: Limits | None = None, lot: str = "0.01") -> Trader:
+def trader(
+    ladder: Fibonacci = FIBONACCI, *, limits: Limits | None = None, lot: str = "0.01", minimum: str = "0"
+) -> Trader:
     """100 coins at 100, unit 0.5."""
-    return Trader(
-        open_trade(ladder, price="100", unit="0.5", margin="10000", leverage=1, lot=Decimal(lot), limits=limits)
+    opened = open_trade(
+        ladder,
+        price="100",
+        unit="0.5",
+        margin="10000",
+        leverage=1,
+        lot=Decimal(lot),
+        minimum=minimum,
+        limits=limits,
     )
+    return Trader(opened)
 
 
 def walked(trader: Trader, to: str) -> TradeState:
@@ -164,6 +174,39 @@ def test_a_resize_that_fills_in_parts_has_the_average_of_all_as_its_entry() -> N
     hedge = walked(example, "103").hedge
     assert hedge is not None
     assert abs(hedge.entry_price - Decimal("103.5")) < TOLERANCE_USD
+
+
+def test_a_short_too_small_to_be_covered_alone_is_covered_with_the_re_entry() -> None:
+    example = trader(minimum="10")
+
+    def leaves_a_little(size: Decimal, price: Decimal) -> Execution:
+        return Execution(size=size - Decimal("0.05") if price == 102 else size, average_price=price)
+
+    example.fill = leaves_a_little
+    walked(example, "120")
+    walked(example, "100")
+    assert holdings(walked(example, "102")) == (0, Decimal("0.05"))
+    again = walked(example, "103")
+    equity_usd = 10000 + 50 * 15 + 25 * 12 + 25 * 10 + Decimal("49.95") * 13 + Decimal("0.05") * 12
+    assert (again.cycle, again.ledger.short_qty, again.ledger.cash) == (2, 0, 0)
+    assert again.hedge is not None and again.hedge.full_qty == again.ledger.long_qty == Decimal("116.01")
+    assert abs(again.equity(Decimal(103)) - equity_usd) < TOLERANCE_USD
+
+
+@pytest.mark.parametrize("reentry_units", [1, 2])
+def test_a_re_entry_that_can_buy_nothing_waits_for_the_next_one(reentry_units: int) -> None:
+    hedge = FIBONACCI.model_copy(update={"reentry_units": reentry_units})
+    example = trader(hedge, minimum="10")
+    walked(example, "120")
+    walked(example, "102")
+    limits = Limits(max_position_usd=Decimal(5))
+    example.state = example.state.changed(terms=example.state.terms.model_copy(update={"limits": limits}))
+    walked(example, "100")
+    for to in ("105", "101", "108"):
+        state = walked(example, to)
+        assert (state.phase, holdings(state), state.legs_due) == (Phase.DECLINE, (0, 0), ())
+    example.state = example.state.changed(terms=example.state.terms.model_copy(update={"limits": Limits()}))
+    assert walked(example, "110").ledger.long_qty > 100
 
 
 armed_gains = st.integers(20, 400)

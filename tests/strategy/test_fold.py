@@ -10,6 +10,7 @@ import pytest
 from strategy.fold import booked, decide, order_worth_sending, regridded, reset
 from strategy.ladder import V6, AtReset
 from strategy.ledger import Ledger
+from strategy.risk import Limits
 from strategy.values import ZERO, Action, Execution, Phase
 from tests.strategy.trading import Trader, at_the_price, holdings, open_trade, tick
 
@@ -271,3 +272,11 @@ def test_a_new_grid_counts_what_is_still_due_as_filled() -> None:
     part = booked(back.state, Execution(size=Decimal("1.5"), average_price=Decimal(100)))
     assert part.fully_long and part.ledger.long_qty < 10
     assert regridded(part, Decimal(100), Decimal(2)).fragment_qty == 1
+
+
+def test_a_limit_is_broken_by_what_is_held_not_by_orders_that_were_never_sent() -> None:
+    """Prices of an outage come at once, and a paused trade sends nothing: it holds 10 all the way down to 95."""
+    state = open_trade(limits=Limits(max_loss_usd=Decimal(45)))
+    down = [tick(price) for price in (99, 98, 97, 96)]
+    assert decide(state, down).state.breach is None
+    assert decide(state, [*down, tick(95)]).state.breach == "max_loss_usd is 45; 50 of the margin is lost"

@@ -46,7 +46,9 @@ from strategy.state import Terms, TradeState
 from strategy.state import opened as at_open
 from strategy.values import Execution, Tick
 from worker import orders_worker, register_search_attributes, trades_worker
-from workflows.contracts import ASK_AGAIN, Mode, TradeInput, TradeRecord, TradeStatus
+from workflows.asked import TradeInput
+from workflows.contracts import Mode, TradeRecord
+from workflows.status import ASK_AGAIN, TradeStatus
 
 ANSWER_TIMEOUT = timedelta(seconds=5)
 ANSWER_WITHIN = timedelta(seconds=60)

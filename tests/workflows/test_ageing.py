@@ -16,7 +16,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows.conftest import SERVER_FLAGS, Rig, folded, rig_of
 from worker import register_search_attributes
-from workflows.contracts import TradeRecord, TradeStatus
+from workflows.contracts import TradeRecord
+from workflows.status import TradeStatus
 
 RENEWED_EVERY = 60
 """Events: the server suggests it then. Else it takes a thousand."""

@@ -8,7 +8,7 @@ from activities.messages import Outage
 from exchange.port import OpenOrder, Side
 from tests.feed.harness import until_async
 from tests.workflows.conftest import Rig
-from workflows.contracts import TradeStatus
+from workflows.status import TradeStatus
 
 BACKSTOP = {"beyond": "0.01"}
 
@@ -70,6 +70,8 @@ async def test_it_sells_while_everything_here_is_dead_and_the_trade_ends_with_it
     await rig.start_worker()
     result = await rig.trade.result()
     assert result["reason"].startswith("the backstop fired: sold")
+    fills = [line.entry for line in await rig.journal.history(rig.trade.id, kinds=["fill"])]
+    assert sum(fill.size for fill in fills if fill.cloid == seen.backstop.cloid) == seen.backstop.terms.size  # type: ignore[union-attr]
     state = await rig.gateway.get_balance("USDC")
     assert abs(Decimal(result["equity"]) - 100 - (state.total - 1000)) < Decimal("0.01")
 

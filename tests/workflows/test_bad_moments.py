@@ -14,7 +14,8 @@ from exchange.errors import NotSent
 from simulator.config import Depth
 from tests.workflows.conftest import Rig, rig_of
 from tests.workflows.test_reconcile import half_closed_by_hand, impatient
-from workflows.contracts import Mode, TradeInput, TradeRecord
+from workflows.asked import TradeInput
+from workflows.contracts import Mode, TradeRecord
 
 __all__ = ["impatient"]
 SLOW_LOOK = {"kind": "delay", "seconds": 1.5, "when": "before", "match": {"info": "clearinghouseState", "count": 1}}

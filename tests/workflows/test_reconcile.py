@@ -14,7 +14,8 @@ from journal import entries
 from strategy.values import Phase
 from tests.workflows.conftest import Rig, rig_of
 from workflows import away, handlers, reconcile
-from workflows.contracts import Mode, TradeStatus
+from workflows.contracts import Mode
+from workflows.status import TradeStatus
 
 NOW = {"who": "worker", "from_ms": 0, "to_ms": 0}
 """A worker's announcement: it makes a trade look."""

@@ -9,7 +9,8 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from strategy.values import Phase
 from tests.workflows.conftest import Rig
-from workflows.contracts import Mode, TradeStatus
+from workflows.contracts import Mode
+from workflows.status import TradeStatus
 
 
 async def test_a_paused_trade_tracks_units_and_resumes_with_one_order(rig: Rig) -> None:

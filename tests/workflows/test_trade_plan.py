@@ -11,7 +11,8 @@ from temporalio.client import WorkflowUpdateFailedError
 from strategy.fibonacci import FIBONACCI
 from strategy.values import Phase
 from tests.workflows.conftest import Rig
-from workflows.contracts import Mode, TradeStatus
+from workflows.contracts import Mode
+from workflows.status import TradeStatus
 
 HEDGE = {"ladder": FIBONACCI.model_dump(mode="json"), "leverage": 1, "margin_usd": "500", "unit_size": "10"}
 """At 3450: armed at 3650, its levels at 3604, 3574 and 3550."""

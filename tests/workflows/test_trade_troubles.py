@@ -18,7 +18,8 @@ from simulator.config import Depth
 from strategy.values import Phase
 from tests.workflows.conftest import Rig, rig_of
 from worker import orders_worker, trades_worker
-from workflows.contracts import Mode, TradeInput, TradeRecord
+from workflows.asked import TradeInput
+from workflows.contracts import Mode, TradeRecord
 
 
 async def test_a_lost_reply_is_resolved_without_a_second_order(rig: Rig) -> None:
