@@ -15,7 +15,8 @@ answered: unlike an order, a transfer is never too late. What the answer can't s
                  has none, long enough after                    -> never done
 
 A like transfer by hand in the same minutes can't be told from ours where the answer was lost: it counts as ours, and
-the money is where it was to be. One at a time, then: two like ones that are under way together can't be told apart.
+the money is where it was to be. One at a time, then: two like ones can't be told apart when the second is prepared
+before the ledger shows the first.
 """
 
 from typing import Protocol
