@@ -68,7 +68,14 @@ def trades_worker(client: Client, trading: TradingActivities, recording: Recordi
 def orders_worker(client: Client, trading: TradingActivities, recording: RecordingActivities, signer: str) -> Worker:
     """Where open trades run, and send and fence their orders: only where the signer's key is."""
     signing: list[Callable[..., Any]] = [trading.execute_order, trading.cancel_order, trading.set_leverage]
-    return _worker(client, orders_queue(signer), [*signing, *_reads(trading), recording.record])
+    saving = trading.saving
+    spot: list[Callable[..., Any]] = [
+        saving.inspect_spot,
+        saving.prepare_transfer,
+        saving.make_transfer,
+        saving.read_ledger,
+    ]
+    return _worker(client, orders_queue(signer), [*signing, *spot, *_reads(trading), recording.record])
 
 
 def _reads(trading: TradingActivities) -> list[Callable[..., Any]]:

@@ -15,6 +15,15 @@ def refused(text: str) -> ApplicationError:
     return ApplicationError(text, type=REFUSED, non_retryable=True)
 
 
+def check_own(asked: tuple[str, str], own: tuple[str, str]) -> None:
+    """Both are (network, account). Raises the retryable `WrongAccount`: what is another worker's waits for it."""
+    if asked != own:
+        raise ApplicationError(
+            f"the work is of account {asked[1]} on {asked[0]}; this worker serves {own[1]} on {own[0]}",
+            type="WrongAccount",
+        )
+
+
 @asynccontextmanager
 async def told_to_temporal() -> AsyncIterator[None]:
     """Rejected ends the activity; NotSent and Unknown are asked again, since every verb here is safe to run twice."""

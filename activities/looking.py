@@ -6,9 +6,8 @@ from decimal import Decimal
 from typing import Generic, NamedTuple, TypeVar
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
-from activities.failures import told_to_temporal
+from activities.failures import check_own, told_to_temporal
 from activities.heartbeats import heartbeating
 from activities.messages import Findings, LookRequest
 from exchange.errors import ExchangeError
@@ -92,13 +91,7 @@ class LookingActivities:
             return None
 
     def _check_own(self, request: LookRequest) -> None:
-        own = (self._network, self._gateway.account)
-        if (request.network, request.account) != own:
-            raise ApplicationError(
-                f"the trade is of account {request.account} on {request.network}; this worker serves {own[1]} on"
-                f" {own[0]}",
-                type="WrongAccount",
-            )
+        check_own((request.network, request.account), (self._network, self._gateway.account))
 
     async def _facts(self, since: Since) -> AccountFacts:
         return await self._gateway.account_facts(since_ms=since.fills_ms, funding_since_ms=since.funding_ms)

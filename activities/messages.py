@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from exchange.port import Fill, FundingPayment, Intent, MarketRules, OpenOrder, Position, PriceRange
+from exchange.port import Balance, Fill, FundingPayment, Intent, MarketRules, OpenOrder, Position, PriceRange
+from exchange.spot_port import LedgerUpdate, SpotRules, TransferIntent
 from journal.entries import Entry, TradeRef, Who
 from strategy.units import UnitGrid
 from strategy.values import Tick
@@ -133,6 +134,51 @@ class Findings(Message):
     """None when it could not be asked for now: it is asked for again from the same moment."""
     missed: PriceRange | None = None
     """Of the stretch asked for; None where nothing was traded, or nobody could say."""
+
+
+class SpotQuestion(Message):
+    """`coin` as people say it: ETH is found as the pair of UETH."""
+
+    network: str
+    account: str
+    coin: str
+
+
+class SpotFacts(Message):
+    """A coin's pair on spot, and what the account has there, as they are now."""
+
+    rules: SpotRules
+    signer: str
+    usd: Balance
+    owned: Balance
+    may_transfer: bool
+    """False for an API wallet: it buys with what is there, and moves nothing."""
+    slippage_bps: int
+
+
+class TransferQuestion(Message):
+    network: str
+    account: str
+    usd: Decimal
+    to_perp: bool
+
+
+class TransferRequest(Message):
+    network: str
+    intent: TransferIntent
+
+
+class LedgerQuestion(Message):
+    network: str
+    account: str
+    since_ms: int
+
+
+class LedgerFacts(Message):
+    """Money that came, left or changed sides, oldest first; `at_ms` is the worker's clock before it was asked."""
+
+    at_ms: int
+    updates: tuple[LedgerUpdate, ...]
 
 
 class Notice(Message):

@@ -10,6 +10,7 @@ from activities.failures import refused, told_to_temporal
 from activities.heartbeats import heartbeating
 from activities.looking import LookingActivities
 from activities.messages import CancelRequest, LeverageChange, MarketFacts, MarketQuestion, OrderRequest
+from activities.saving import SavingActivities
 from exchange.gateway import HyperliquidGateway
 from exchange.port import CancelOutcome, OrderOutcome, Position
 from settings import Settings
@@ -25,6 +26,7 @@ class TradingActivities:
         self._gateway = gateway
         self._settings = settings
         self.looking = LookingActivities(gateway, settings)
+        self.saving = SavingActivities(gateway, settings)
 
     @activity.defn
     async def inspect_market(self, question: MarketQuestion) -> MarketFacts:

@@ -3,18 +3,21 @@
 All answers are about every coin, so one look serves all trades of the account.
 """
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from exchange import shapes
+from exchange import shapes, spot_shapes
 from exchange.errors import ExchangeError, Unknown
 from exchange.nonces import wall_ms
 from exchange.port import AccountFacts, Fill, FundingPayment, PriceRange
+from exchange.spot_port import LedgerUpdate
 
 Info = Callable[[dict[str, Any]], Awaitable[Any]]
 
 FILLS_PER_ANSWER = 2000
 FUNDING_PER_ANSWER = 500
+LEDGER_PER_ANSWER = 500
 MINUTE_MS = 60_000
 
 
@@ -58,6 +61,20 @@ async def funding_since(info: Info, account: str, since_ms: int) -> tuple[Fundin
         if len(page) < FUNDING_PER_ANSWER or page[-1].time_ms == start_ms:
             return tuple(found.values())
         start_ms = page[-1].time_ms
+
+
+async def ledger_since(info: Info, account: str, since_ms: int) -> tuple[LedgerUpdate, ...]:
+    """Money that moved from `since_ms` on, oldest first."""
+    found: dict[str, Any] = {}
+    start_ms = since_ms
+    while True:
+        page = await info({"type": "userNonFundingLedgerUpdates", "user": account, "startTime": start_ms})
+        updates = spot_shapes.ledger_updates(page, account)
+        # One hash can stand on several movements.
+        found |= {json.dumps(row, sort_keys=True): row for row in page}
+        if len(updates) < LEDGER_PER_ANSWER or updates[-1].time_ms == start_ms:
+            return spot_shapes.ledger_updates(found.values(), account)
+        start_ms = updates[-1].time_ms
 
 
 async def price_range(info: Info, coin: str, *, from_ms: int, to_ms: int) -> PriceRange | None:

@@ -5,6 +5,8 @@ from typing import Any
 
 from exchange.grid import wire
 from exchange.port import Intent, Side
+from exchange.signing import SIGNATURE_CHAIN
+from exchange.spot_port import TransferIntent
 
 NOOP: dict[str, Any] = {"type": "noop"}
 """Does nothing but spend its nonce."""
@@ -45,3 +47,16 @@ def cancel_by_cloid_action(asset: int, cloid: str) -> dict[str, Any]:
 
 def leverage_action(asset: int, leverage: int, *, cross: bool) -> dict[str, Any]:
     return {"type": "updateLeverage", "asset": asset, "isCross": cross, "leverage": leverage}
+
+
+def transfer_action(intent: TransferIntent, *, mainnet: bool, sub_account: str | None = None) -> dict[str, Any]:
+    """Between an account's sides; of a sub-account, which is named behind the amount."""
+    amount = wire(intent.usd)
+    return {
+        "type": "usdClassTransfer",
+        "hyperliquidChain": "Mainnet" if mainnet else "Testnet",
+        "signatureChainId": f"0x{SIGNATURE_CHAIN:x}",
+        "amount": amount if sub_account is None else f"{amount} subaccount:{sub_account}",
+        "toPerp": intent.to_perp,
+        "nonce": intent.nonce,
+    }

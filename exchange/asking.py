@@ -46,13 +46,13 @@ class Patience:
 
 
 class Asking:
-    """Questions about one order. `asks` counts the requests, for the proof."""
+    """Questions about one thing that was sent, as `order 0x...`. `asks` counts the requests, for the proof."""
 
-    def __init__(self, cloid: str, clock: Clock, patience: Patience) -> None:
+    def __init__(self, what: str, clock: Clock, patience: Patience) -> None:
         self.clock = clock
         self.patience = patience
         self.asks = 0
-        self._cloid = cloid
+        self._what = what
 
     def pauses(self) -> "Pauses":
         return Pauses(self.clock, self.patience)
@@ -73,15 +73,15 @@ class Asking:
                 return await ask()
             except (NotSent, Unknown) as error:
                 if self.since_s(started_ms) > self.patience.give_up_after_s:
-                    raise Unknown(f"what became of order {self._cloid} is not established: {error}") from error
+                    raise Unknown(f"what became of {self._what} is not established: {error}") from error
                 await pauses.next()
 
     async def read(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """The answer to a question. That a question was refused says nothing of the order."""
+        """The answer to a question. That a question was refused says nothing of the thing."""
         try:
             return await self.persist(ask)
         except Rejected as refusal:
-            raise Unknown(f"what became of order {self._cloid} could not be asked: {refusal}") from refusal
+            raise Unknown(f"what became of {self._what} could not be asked: {refusal}") from refusal
 
     async def fills_until(self, size: Decimal, ask: Callable[[], Awaitable[tuple[Fill, ...]]]) -> tuple[Fill, ...]:
         """The fills when they add up to `size`, or what there is after the time in which they become visible."""

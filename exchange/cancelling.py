@@ -37,7 +37,7 @@ async def cancel(
     Raises Rejected when the exchange refuses cancels of this account, NotSent or Unknown when it could not be asked for
     long: the answer to both is to run this again.
     """
-    return await _Cancelling(orders, cloid, since_ms, Asking(cloid, clock, patience or Patience())).run(coin)
+    return await _Cancelling(orders, cloid, since_ms, Asking(f"order {cloid}", clock, patience or Patience())).run(coin)
 
 
 class _Cancelling:

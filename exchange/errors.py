@@ -19,6 +19,8 @@ class RejectReason(StrEnum):
     """Not enough margin: a person has to look."""
     TRIGGER = "trigger"
     """The mark has passed the trigger of a stop already: a stop is too late here."""
+    KEY = "key"
+    """Only the account's own key may do it, and an API wallet signed: a person has to."""
     RULE = "rule"
     """Tick, lot, minimum, reduce-only or any other rule: retrying the same is pointless."""
 

@@ -59,7 +59,7 @@ class _Execution:
         self._intent = intent
         self._clock = clock
         self._patience = patience
-        self._asking = Asking(intent.cloid, clock, patience)
+        self._asking = Asking(f"order {intent.cloid}", clock, patience)
         self._is_stop = intent.trigger_price is not None
         self._refusal: Rejected | None = None
 

@@ -42,6 +42,7 @@ from exchange.sorting import (
     sort_cancel_reply,
     sort_order_reply,
 )
+from exchange.spot import Spot
 from exchange.transport import Transport
 from settings import Settings
 
@@ -67,6 +68,7 @@ class HyperliquidGateway:
         self._vault: str | None = None
         self._vault_known = self.account == self.signer
         self._market_orders = MarketOrders(self, settings.slippage_bps)
+        self.spot = Spot(transport, self.account, signer, self.draw_nonce, self._vault_address)
 
     @classmethod
     def connect(cls, settings: Settings, *, key: PrivateKey) -> "HyperliquidGateway":
@@ -121,9 +123,9 @@ class HyperliquidGateway:
         return shapes.position(await self._account_state(), coin)
 
     async def get_balance(self, currency: str) -> Balance:
-        """Margin of the perpetuals account; USDC is the only currency it has."""
+        """USDC is the margin of the perpetuals account; anything else is a token of the spot side."""
         if currency.upper() != "USDC":
-            raise Rejected(f"currency is {currency}: the perpetuals account holds USDC only")
+            return await self.spot.balance(currency)
         return shapes.usd_balance(await self._account_state())
 
     async def leverage(self, coin: str) -> int:

@@ -74,7 +74,8 @@ class Position(Value):
 
 
 class Balance(Value):
-    """Margin of the perpetuals account, in USD; `total` includes unrealised profit."""
+    """Margin of the perpetuals account, in USD; `total` includes unrealised profit. Or a token of the spot side, in
+    coin; `used` is what resting orders hold back."""
 
     currency: str
     total: Decimal
@@ -109,7 +110,7 @@ class Intent(Value):
 
 
 class Fill(Value):
-    """One execution. `size` is signed; `fee_usd` is positive when paid."""
+    """One execution. `size` is signed; `fee_usd` is positive when paid. `coin` may be a spot pair."""
 
     cloid: str | None
     oid: int
@@ -121,6 +122,8 @@ class Fill(Value):
     time_ms: int
     closed_pnl_usd: Decimal = Decimal(0)
     liquidation: bool = False
+    fee_size: Decimal | None = Field(default=None, exclude_if=_is_none)
+    """The fee in coin, where it was taken from what was bought on spot: `fee_usd` is 0 then."""
 
 
 class OutcomeStatus(StrEnum):
@@ -161,6 +164,11 @@ class OrderOutcome(Value):
     def filled_size(self) -> Decimal:
         """Signed, in coin."""
         return sum((fill.size for fill in self.fills), Decimal(0))
+
+    @property
+    def received_size(self) -> Decimal:
+        """What the account's holding changed by: less than was filled when a buy on spot paid its fee in coin."""
+        return self.filled_size - sum((fill.fee_size or Decimal(0) for fill in self.fills), Decimal(0))
 
     @property
     def fee_usd(self) -> Decimal:

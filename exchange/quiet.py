@@ -11,7 +11,7 @@ from typing import Any
 from ccxt.async_support import hyperliquid
 
 from exchange.network import Endpoint
-from exchange.signing import PrivateKey, sign_l1_action
+from exchange.signing import PrivateKey, sign_l1_action, sign_transfer
 from exchange.sorting import sort_status
 
 TIMEOUT_MS = 5_000
@@ -55,6 +55,10 @@ class QuietHyperliquid(hyperliquid):  # type: ignore[misc]  # ccxt is not typed
         return sign_l1_action(
             self._key, action, nonce, mainnet=self._mainnet, vault=vaultAdress, expires_after_ms=expiresAfter
         )
+
+    def sign_transfer(self, action: dict[str, Any]) -> dict[str, str | int]:
+        """What only the account's own key may sign."""
+        return sign_transfer(self._key, action)
 
     def handle_errors(self, code: int, reason: str, url: str, method: str, headers: Any, body: str, *_: Any) -> None:
         """Only HTTP is judged here: a refusal in the answer stays an answer, which ccxt would turn into the very

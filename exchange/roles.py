@@ -31,6 +31,13 @@ async def vault_address(info: Info, account: str, signer: str) -> str | None:
     )
 
 
+async def is_api_wallet(info: Info, signer: str) -> bool:
+    """Whether the key only trades for somebody: money is moved by an account's own key."""
+    answer = await info({"type": "userRole", "user": signer})
+    with shape_of("userRole"):
+        return bool(answer["role"] == "agent")
+
+
 async def _owner(info: Info, signer: str, account: str) -> str:
     """The account a key acts for: itself, or the one that approved it as API wallet."""
     answer = await info({"type": "userRole", "user": signer})

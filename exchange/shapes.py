@@ -127,6 +127,7 @@ def fills(rows: Any, account: str) -> tuple[Fill, ...]:
 def _fill(row: Mapping[str, Any], account: str) -> Fill:
     size = Decimal(row["sz"])
     liquidation = row.get("liquidation")
+    in_coin = row["side"] == "B" and row.get("feeToken", "USDC") != "USDC"
     return Fill(
         cloid=row.get("cloid"),
         oid=row["oid"],
@@ -135,7 +136,8 @@ def _fill(row: Mapping[str, Any], account: str) -> Fill:
         price=Decimal(row["px"]),
         size=size if _side(row["side"]) is Side.BUY else -size,
         # A builder's fee is in it already.
-        fee_usd=Decimal(row["fee"]),
+        fee_usd=Decimal(0) if in_coin else Decimal(row["fee"]),
+        fee_size=Decimal(row["fee"]) if in_coin else None,
         time_ms=row["time"],
         closed_pnl_usd=Decimal(row["closedPnl"]),
         # The mark stands on the counterparty's fill too.

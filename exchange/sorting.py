@@ -68,8 +68,10 @@ _REASONS: tuple[tuple[str, RejectReason], ...] = (
     ("No liquidity available", RejectReason.NO_MATCH),
     ("Insufficient margin", RejectReason.MARGIN),
     ("insufficient spot balance", RejectReason.MARGIN),
+    ("Insufficient balance", RejectReason.MARGIN),
     ("exceed margin tier limit", RejectReason.MARGIN),
     ("Invalid TP/SL price", RejectReason.TRIGGER),
+    ("Must deposit before performing actions", RejectReason.KEY),
     ("already expired", RejectReason.EXPIRED),
     ("Invalid nonce", RejectReason.NONCE),
 )

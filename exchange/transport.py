@@ -53,6 +53,17 @@ class Transport:
         attributes = {"hypertrader.nonce": nonce, **_order_attributes(action)}
         return await self._call(self._trading.privatePostExchange, "exchange", action["type"], body, attributes)
 
+    async def act_as_user(self, action: Mapping[str, Any]) -> Any:
+        """Sign a transfer, which carries its own nonce, and POST it; the raw reply. Raises as `act` does."""
+        body = {
+            "action": dict(action),
+            "nonce": action["nonce"],
+            "signature": self._trading.sign_transfer(dict(action)),
+            "vaultAddress": None,
+        }
+        attributes = {"hypertrader.nonce": action["nonce"]}
+        return await self._call(self._trading.privatePostExchange, "exchange", action["type"], body, attributes)
+
     async def markets(self, *, reload: bool = False) -> dict[str, Any]:
         """ccxt's perpetual markets by symbol; asked for once, or anew with `reload`."""
         if self._reading.markets and not reload:

@@ -20,6 +20,8 @@ with the depth that reaches them, and then one print of the makers stands at exa
 mid unless the control API holds them apart. Nothing here is random but with a seed: that of a price source, and that
 of faults by chance.
 
-Not simulated: trigger orders, spot trading, unified accounts, rate limits and scheduled
-cancels. What is refused for that reason says so in its own words, never in the venue's.
+Spot. A pair has a book like a perpetual and follows its price; `spot_books` keeps what an account owns there.
+
+Not simulated: trigger orders on spot, unified accounts, rate limits and scheduled cancels. What is refused for that
+reason says so in its own words, never in the venue's.
 """

@@ -16,9 +16,10 @@ from simulator.requests import (
     UpdateIsolatedMarginAction,
     UpdateLeverageAction,
 )
+from simulator.spot_books import held_usd
 from simulator.user_signed import ApproveAgentAction, ApproveBuilderFeeAction, UsdClassTransferAction
 from simulator.venue import Venue
-from simulator.wire import MICRO_USD, number, wire_decimal
+from simulator.wire import MICRO_USD, lower_address, number, wire_decimal
 
 NAMED_AGENTS = 3
 AGENTS_PER_SUB_ACCOUNT = 2
@@ -139,16 +140,28 @@ def _check_withdrawable(venue: Venue, account: Account, amount: Decimal) -> None
         raise ActionRefused("Insufficient balance for withdrawal")
 
 
-def _usd_class_transfer(action: UsdClassTransferAction, venue: Venue, sender: Sender) -> Response:
-    account = sender.account
+def _sub_account(venue: Venue, master: Account, text: str) -> Account:
+    """The sub-account a transfer names behind its amount."""
     try:
-        amount = wire_decimal(action.amount.split(" ")[0])
+        address = lower_address(text)
+    except ValueError as error:
+        raise ActionRefused("Invalid amount") from error
+    if address not in master.sub_accounts:
+        raise ActionRefused(f"Vault not registered: {address}")
+    return venue.accounts[address]
+
+
+def _usd_class_transfer(action: UsdClassTransferAction, venue: Venue, sender: Sender) -> Response:
+    text, _, sub_account = action.amount.partition(" subaccount:")
+    account = _sub_account(venue, sender.account, sub_account) if sub_account else sender.account
+    try:
+        amount = wire_decimal(text)
     except ValueError as error:
         raise ActionRefused("Invalid amount") from error
     if amount <= ZERO or amount % MICRO_USD:
         raise ActionRefused("Invalid amount")
     if action.toPerp:
-        if amount > account.spot_usd:
+        if amount > account.spot_usd - held_usd(venue.open_orders(account.address)):
             raise ActionRefused("Insufficient balance for withdrawal")
     else:
         _check_withdrawable(venue, account, amount)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from simulator import account_shapes, shapes
-from simulator.markets import BY_COIN
 from simulator.query import Query
 from simulator.venue import ORDERS_KEPT
 from simulator.wire import number
@@ -20,7 +19,7 @@ def clearinghouse(query: Query) -> Json:
 
 
 def spot_clearinghouse(query: Query) -> Json:
-    return account_shapes.spot_state(query.account)
+    return account_shapes.spot_state(query.venue, query.account)
 
 
 def open_orders(query: Query) -> Json:
@@ -84,16 +83,16 @@ def fees(query: Query) -> Json:
         "feeSchedule": {
             "cross": taker,
             "add": maker,
-            "spotCross": "0.0007",
-            "spotAdd": "0.0004",
+            "spotCross": number(fees.spot_taker),
+            "spotAdd": number(fees.spot_maker),
             "tiers": {"vip": [], "mm": []},
             "referralDiscount": "0.04",
             "stakingDiscountTiers": [],
         },
         "userCrossRate": taker,
         "userAddRate": maker,
-        "userSpotCrossRate": "0.0007",
-        "userSpotAddRate": "0.0004",
+        "userSpotCrossRate": number(fees.spot_taker),
+        "userSpotAddRate": number(fees.spot_maker),
         "activeReferralDiscount": "0.0",
         "trial": None,
         "feeTrialReward": "0.0",
@@ -131,7 +130,7 @@ def sub_accounts(query: Query) -> Json:
             "subAccountUser": sub.address,
             "master": sub.master,
             "clearinghouseState": account_shapes.clearinghouse_state(query.venue, sub),
-            "spotState": account_shapes.spot_state(sub),
+            "spotState": account_shapes.spot_state(query.venue, sub),
         }
         for sub in subs
     ]
@@ -152,4 +151,4 @@ def builder_fee(query: Query) -> Json:
 
 
 def active_asset(query: Query) -> Json:
-    return account_shapes.active_asset_data(query.venue, query.account, BY_COIN[query.coin()])
+    return account_shapes.active_asset_data(query.venue, query.account, query.perpetual())

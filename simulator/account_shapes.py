@@ -3,10 +3,11 @@
 from decimal import Decimal
 from typing import Any
 
-from simulator import margin
+from simulator import margin, spot_books
 from simulator.margin import Summary, leverage_of
 from simulator.markets import BY_COIN, Market
 from simulator.records import ZERO, Account, Position
+from simulator.spot import PAIRS, USDC, Token
 from simulator.venue import Venue
 from simulator.wire import number
 
@@ -69,9 +70,27 @@ def clearinghouse_state(venue: Venue, account: Account) -> Json:
     }
 
 
-def spot_state(account: Account) -> Json:
-    balance = {"coin": "USDC", "token": 0, "total": number(account.spot_usd), "hold": "0.0", "entryNtl": "0.0"}
-    return {"balances": [balance] if account.spot_usd else []}
+def spot_state(venue: Venue, account: Account) -> Json:
+    """Balances that are not zero: USDC, then tokens in their order."""
+    orders = venue.open_orders(account.address)
+    balances = []
+    if account.spot_usd:
+        balances.append(_balance(USDC, account.spot_usd, spot_books.held_usd(orders), ZERO))
+    for pair in PAIRS:
+        if holding := account.holdings.get(pair.token.name):
+            hold = spot_books.held_size(orders, pair.coin)
+            balances.append(_balance(pair.token, holding.size, hold, holding.entry_notional_usd))
+    return {"balances": balances}
+
+
+def _balance(token: Token, total: Decimal, hold: Decimal, entry_notional_usd: Decimal) -> Json:
+    return {
+        "coin": token.name,
+        "token": token.index,
+        "total": number(total),
+        "hold": number(hold),
+        "entryNtl": number(entry_notional_usd),
+    }
 
 
 def active_asset_data(venue: Venue, account: Account, market: Market) -> Json:

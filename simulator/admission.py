@@ -78,6 +78,8 @@ def _signer(envelope: Envelope) -> str:
 def _account(venue: Venue, envelope: Envelope, signer: str) -> Account:
     """The account an action moves: the signer's own, its master's, or the named sub-account of that."""
     if isinstance(envelope.action, UserSigned):
+        if envelope.vaultAddress is not None:
+            raise ActionRefused("Vault may not perform this action.")
         owner = venue.accounts.get(signer)
         if owner is None:
             raise ActionRefused(f"Must deposit before performing actions. User: {signer}")

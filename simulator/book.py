@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from simulator.config import Depth
-from simulator.markets import Market
+from simulator.grid import Listing
 from simulator.records import ZERO, Order
 
 MAKERS_PER_LEVEL = 3
@@ -37,7 +37,7 @@ class Match:
 class Book:
     """Bids and asks of one market at its current mid."""
 
-    def __init__(self, market: Market, depth: Depth, mid: Decimal) -> None:
+    def __init__(self, market: Listing, depth: Depth, mid: Decimal) -> None:
         self.market = market
         self.depth = depth
         self.mid = mid

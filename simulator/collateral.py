@@ -1,9 +1,10 @@
-"""Whether an account's collateral carries an order."""
+"""Whether an account can carry an order: by its collateral, or on spot by what it owns."""
 
-from simulator import margin
+from simulator import margin, spot_books
 from simulator.markets import BY_COIN
 from simulator.matching import Refused
 from simulator.records import Order
+from simulator.spot import PAIR_OF
 from simulator.venue import Venue
 
 
@@ -27,3 +28,15 @@ def check_margin(venue: Venue, order: Order) -> None:
         free += margin.margin_used(account, account.positions[order.coin], mark)
     if needed > free:
         raise Refused("Insufficient margin to place order.", "perpMarginRejected")
+
+
+def check_balance(venue: Venue, order: Order) -> None:
+    """Raises Refused for a spot order that its account can't pay or deliver. A buy is counted at its limit."""
+    account, orders = venue.accounts[order.user], venue.open_orders(order.user)
+    if order.is_buy:
+        enough = order.remaining * order.limit_price <= account.spot_usd - spot_books.held_usd(orders)
+    else:
+        owned = spot_books.owned(account, PAIR_OF[order.coin].token)
+        enough = order.remaining <= owned - spot_books.held_size(orders, order.coin)
+    if not enough:
+        raise Refused("Insufficient spot balance", "insufficientSpotBalanceRejected")

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from simulator.funding_rates import FundingRates
-from simulator.markets import BY_COIN
+from simulator.listings import LISTED
 from simulator.prices import Clock, PriceSource
 from simulator.wire import lower_address
 
@@ -34,6 +34,8 @@ class Fees(Part):
 
     taker: Decimal = Decimal("0.00045")
     maker: Decimal = Decimal("0.00015")
+    spot_taker: Decimal = Decimal("0.0007")
+    spot_maker: Decimal = Decimal("0.0004")
 
 
 class SimulatorConfig(Part):
@@ -84,6 +86,6 @@ class SimulatorConfig(Part):
     @classmethod
     def _known_coins(cls, by_coin: dict[str, object]) -> dict[str, object]:
         for coin in by_coin:
-            if coin not in BY_COIN:
-                raise ValueError(f"coin is {coin}: allowed are {', '.join(BY_COIN)}")
+            if coin not in LISTED:
+                raise ValueError(f"coin is {coin}: allowed are {', '.join(LISTED)}")
         return by_coin

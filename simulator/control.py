@@ -10,14 +10,15 @@ from aiohttp import web
 from pydantic import Field
 
 from simulator.config import Depth
-from simulator.control_wire import Amount, Coin, Strict, answer, read
+from simulator.control_wire import Amount, Coin, Follower, Perpetual, Strict, answer, read
 from simulator.events import BookMoved
 from simulator.funding import pay
 from simulator.funding_rates import RATE_MAX
 from simulator.ledger import ledger
 from simulator.log import RequestLog
-from simulator.matching import move_price
+from simulator.matching import follow, move_price
 from simulator.prices import Clock
+from simulator.spot import PAIR_OF
 from simulator.streams import Streams
 from simulator.venue import Venue
 from simulator.wire import Address, number
@@ -49,8 +50,15 @@ class SetDepth(Depth):
 class PayFunding(Strict):
     """One hour at this rate, now and beside the regular hours."""
 
-    coin: Coin
+    coin: Perpetual
     rate: Annotated[Amount, Field(ge=-RATE_MAX, le=RATE_MAX)]
+
+
+class SetBasis(Strict):
+    """How far a spot pair stands above its perpetual, as a share of its price."""
+
+    coin: Follower
+    basis: Annotated[Amount, Field(gt=-1, lt=1)]
 
 
 class SetClock(Strict):
@@ -80,6 +88,7 @@ class Control:
             web.post("/control/fund", self.fund),
             web.post("/control/sub_account", self.sub_account),
             web.post("/control/depth", self.depth),
+            web.post("/control/basis", self.basis),
             web.post("/control/funding", self.funding),
             web.post("/control/clock", self.set_clock),
             web.get("/control/requests", self.requests),
@@ -123,6 +132,13 @@ class Control:
         self.venue.events.append(BookMoved(body.coin))
         self._commit()
         return answer(body.model_dump(mode="json"))
+
+    async def basis(self, request: web.Request) -> web.Response:
+        body = await read(request, SetBasis.model_validate)
+        self.venue.bases[body.coin] = body.basis
+        follow(self.venue, PAIR_OF[body.coin])
+        self._commit()
+        return answer({"coin": body.coin, "price": number(self.venue.books[body.coin].mid)})
 
     async def funding(self, request: web.Request) -> web.Response:
         body = await read(request, PayFunding.model_validate)

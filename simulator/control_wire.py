@@ -1,6 +1,6 @@
 """What the parts of the control API share: bodies that are checked, answers in JSON."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
@@ -8,24 +8,31 @@ import orjson
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
+from simulator.listings import LISTED
 from simulator.markets import BY_COIN
+from simulator.spot import FOLLOWERS
 from simulator.wire import dumps
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Body = TypeVar("Body")
 
 
-def _coin(coin: str) -> str:
-    if coin not in BY_COIN:
-        raise ValueError(f"coin is {coin}: allowed are {', '.join(BY_COIN)}")
-    return coin
+def _one_of(names: Collection[str]) -> Callable[[str], str]:
+    def check(coin: str) -> str:
+        if coin not in names:
+            raise ValueError(f"coin is {coin}: allowed are {', '.join(names)}")
+        return coin
+
+    return check
 
 
 def _amount(value: object) -> Decimal:
     return Decimal(str(value))
 
 
-Coin = Annotated[str, AfterValidator(_coin)]
+Coin = Annotated[str, AfterValidator(_one_of(LISTED))]
+Perpetual = Annotated[str, AfterValidator(_one_of(BY_COIN))]
+Follower = Annotated[str, AfterValidator(_one_of([pair.coin for pair in FOLLOWERS.values()]))]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 from simulator.info import ANSWERS
-from simulator.markets import BY_COIN
+from simulator.listings import LISTED
 from simulator.requests import ACTION_TYPES
 
 When = Literal["before", "after"]
@@ -57,7 +57,7 @@ class Match(BaseModel):
             raise ValueError("coin is for actions only")
         _check("action", self.action, (ANY, *ACTION_TYPES))
         _check("info", self.info, (ANY, *ANSWERS))
-        _check("coin", self.coin, tuple(BY_COIN))
+        _check("coin", self.coin, tuple(LISTED))
         return self
 
     def fits(self, asked: "Asked") -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from simulator import shapes
 from simulator.log import RequestLog
 from simulator.records import ZERO, Account, Fill, Order
+from simulator.spot import PAIR_OF, USDC
 from simulator.venue import Venue
 from simulator.wire import number
 
@@ -25,13 +26,15 @@ def _account(venue: Venue, account: Account, log: RequestLog) -> dict[str, Any]:
     fills = venue.fills_of.get(account.address, [])
     orders = [order for order in venue.orders.values() if order.user == account.address]
     filled = _filled(fills)
+    on_perpetuals = [fill for fill in fills if fill.coin not in PAIR_OF]
     requests = [entry for entry in log.entries if entry.path == "/exchange" and entry.account == account.address]
-    return _money(venue, account, fills) | {
-        "positions": {coin: number(size) for coin, size in _sizes(fills).items() if size},
+    return _money(venue, account, on_perpetuals) | {
+        "positions": {coin: number(size) for coin, size in _sizes(on_perpetuals).items() if size},
         "acceptedOrders": [_order(order, filled) for order in orders if not order.status.endswith(REFUSED)],
         "refusedOrders": [_order(order, filled) for order in orders if order.status.endswith(REFUSED)],
         "orderRequests": sum(entry.type == "order" for entry in requests),
-        "fills": [shapes.fill(fill) for fill in fills],
+        "fills": [shapes.fill(fill) for fill in on_perpetuals],
+        "spot": _spot(account, [fill for fill in fills if fill.coin in PAIR_OF]),
         "liquidationOids": sorted({fill.oid for fill in fills if _is_liquidation_of(account, fill)}),
         "fundingPayments": [shapes.user_funding(payment) for payment in venue.fundings_of.get(account.address, [])],
     }
@@ -52,6 +55,20 @@ def _money(venue: Venue, account: Account, fills: list[Fill]) -> dict[str, Any]:
         "fundingUsd": number(funding),
         "backstopUsd": number(account.backstop_usd),
         "accountValueUsd": number(value),
+    }
+
+
+def _spot(account: Account, fills: list[Fill]) -> dict[str, Any]:
+    """What is owned on the spot side by what came from the other side, was traded and was paid as fees."""
+    owned = {USDC.name: -_class_transfers(account)}
+    for fill in fills:
+        name = PAIR_OF[fill.coin].token.name
+        size = fill.size - (fill.fee_size or ZERO) if fill.is_buy else -fill.size
+        owned[name] = owned.get(name, ZERO) + size
+        owned[USDC.name] += _cash(fill) - fill.fee_usd
+    return {
+        "balances": {name: number(size) for name, size in owned.items() if size},
+        "fills": [shapes.fill(fill) for fill in fills],
     }
 
 
@@ -81,14 +98,18 @@ def _filled(fills: list[Fill]) -> dict[int, Decimal]:
 
 def _transfers(account: Account) -> Decimal:
     """Money that came from (positive) or went to the spot side and other accounts."""
-    total = ZERO
+    total = _class_transfers(account)
     for entry in account.ledger:
         delta = entry.delta
-        if delta["type"] == "accountClassTransfer":
-            total += Decimal(delta["usdc"]) if delta["toPerp"] else -Decimal(delta["usdc"])
-        elif delta["type"] == "subAccountTransfer":
+        if delta["type"] == "subAccountTransfer":
             total += Decimal(delta["usdc"]) if delta["destination"] == account.address else -Decimal(delta["usdc"])
     return total
+
+
+def _class_transfers(account: Account) -> Decimal:
+    """Money that came from the account's own spot side."""
+    deltas = [entry.delta for entry in account.ledger if entry.delta["type"] == "accountClassTransfer"]
+    return sum((Decimal(each["usdc"]) * (1 if each["toPerp"] else -1) for each in deltas), ZERO)
 
 
 def _order(order: Order, filled: dict[int, Decimal]) -> dict[str, Any]:

@@ -77,7 +77,8 @@ def _stakes(account: Account) -> Iterator[Stake]:
 
 def _cancel_orders(venue: Venue, stake: Stake) -> None:
     for order in venue.open_orders(stake.account.address, None if stake.is_cross else stake.positions[0].coin):
-        cancel(venue, order, "liquidatedCanceled")
+        if not order.is_spot:
+            cancel(venue, order, "liquidatedCanceled")
 
 
 def _close_on_book(venue: Venue, stake: Stake, marks: Marks) -> None:

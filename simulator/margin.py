@@ -88,7 +88,7 @@ def reserved(account: Account, orders: Iterable[Order], marks: Marks) -> Decimal
     """Margin that resting orders hold back: per coin, of whichever side would leave the larger position."""
     sides: dict[str, list[Decimal]] = {}
     for order in orders:
-        if order.reduce_only or order.is_waiting:
+        if order.reduce_only or order.is_waiting or order.is_spot:
             continue
         buys_sells = sides.setdefault(order.coin, [ZERO, ZERO])
         buys_sells[0 if order.is_buy else 1] += order.remaining

@@ -29,11 +29,11 @@ def spot_meta(query: Query) -> Json:
 
 
 def spot_meta_and_contexts(query: Query) -> Json:
-    return [spot.meta(), spot.contexts()]
+    return [spot.meta(), shapes.spot_contexts(query.venue)]
 
 
 def all_mids(query: Query) -> Json:
-    return shapes.all_mids(query.venue) | spot.mids()
+    return shapes.all_mids(query.venue)
 
 
 def l2_book(query: Query) -> Json:

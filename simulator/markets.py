@@ -1,18 +1,16 @@
-"""The bundled perpetual markets: universe, margin tables, price and size grids.
+"""The bundled perpetual markets: universe and margin tables.
 
 The shapes are the venue's; names, order and numbers are ours, so that nothing can rely on hard-coded asset ids
 other than BTC 0 and ETH 1. An asset id is the index in the universe, delisted entries included.
 """
 
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
-from functools import cached_property
-from typing import Any
+from decimal import Decimal
+from typing import Any, ClassVar
 
+from simulator.grid import Listing
 from simulator.wire import number
 
-MAX_PRICE_DECIMALS = 6
-SIGNIFICANT_FIGURES = 5
 DEFAULT_LEVERAGE = 20
 SINGLE_TIER_TABLES = 50
 """Margin tables below this id have one tier, whose maximum leverage is the id."""
@@ -27,9 +25,10 @@ class Tier:
 
 
 @dataclass(frozen=True)
-class Market:
-    """One perpetual; `reference_price` is where it stands when no price source says otherwise."""
+class Market(Listing):
+    """One perpetual."""
 
+    max_price_decimals: ClassVar[int] = 6
     coin: str
     asset: int
     size_decimals: int
@@ -46,46 +45,6 @@ class Market:
     @property
     def default_leverage(self) -> int:
         return min(DEFAULT_LEVERAGE, self.max_leverage)
-
-    @cached_property
-    def lot(self) -> Decimal:
-        return Decimal(1).scaleb(-self.size_decimals)
-
-    @property
-    def price_decimals(self) -> int:
-        return MAX_PRICE_DECIMALS - self.size_decimals
-
-    def tick(self, price: Decimal) -> Decimal:
-        """Smallest price step at `price`: 5 significant figures, at most 6 - szDecimals decimals, integers always."""
-        exponent = max(price.adjusted() - (SIGNIFICANT_FIGURES - 1), -self.price_decimals)
-        return Decimal(1).scaleb(min(exponent, 0))
-
-    def on_tick(self, price: Decimal) -> bool:
-        return price % self.tick(price) == 0
-
-    def on_lot(self, size: Decimal) -> bool:
-        return size % self.lot == 0
-
-    def round_price(self, price: Decimal, rounding: str = ROUND_HALF_EVEN) -> Decimal:
-        return price.quantize(self.tick(price), rounding=rounding)
-
-    def tick_below(self, price: Decimal) -> Decimal:
-        """Largest price on the grid under `price`."""
-        lower = self.round_price(price, ROUND_FLOOR)
-        if lower < price:
-            return lower
-        return self.round_price(price - self.tick(price), ROUND_FLOOR)
-
-    def tick_above(self, price: Decimal) -> Decimal:
-        """Smallest price on the grid over `price`."""
-        upper = self.round_price(price, ROUND_CEILING)
-        if upper > price:
-            return upper
-        return self.round_price(price + self.tick(price), ROUND_CEILING)
-
-    def round_size(self, size: Decimal) -> Decimal:
-        """Down to a whole number of lots."""
-        return size.quantize(self.lot, rounding=ROUND_FLOOR)
 
     def tier(self, notional_usd: Decimal) -> Tier:
         return [tier for tier in self.tiers if tier.lower_bound_usd <= notional_usd][-1]

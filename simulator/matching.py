@@ -5,9 +5,10 @@ from typing import Any
 
 from simulator.book import Book, Match
 from simulator.events import BookMoved, NonUserCancel
-from simulator.markets import MARKETS
+from simulator.grid import Listing
 from simulator.records import ZERO, Liquidation, Order, Trade
 from simulator.settlement import MAKER, TAKER, settle
+from simulator.spot import FOLLOWERS, Pair
 from simulator.twist import Twist
 from simulator.venue import Venue
 from simulator.wire import ZERO_HASH, number
@@ -45,7 +46,7 @@ def execute(venue: Venue, order: Order, book: Book, twist: Twist) -> Status:
         book.resting[order.oid] = order
     venue.keep_order(order)
     _publish(venue, order, trades, matches, book)
-    return _status(order, matches, taken)
+    return _status(order, matches, taken, book.market)
 
 
 def take(venue: Venue, order: Order, book: Book, liquidation: Liquidation) -> Decimal:
@@ -91,14 +92,13 @@ def _trade(venue: Venue, order: Order, match: Match, book: Book, liquidation: Li
     return trade
 
 
-def _status(order: Order, matches: list[Match], taken: Decimal) -> Status:
+def _status(order: Order, matches: list[Match], taken: Decimal, market: Listing) -> Status:
     ids: dict[str, Any] = {"oid": order.oid}
     if order.cloid:
         ids["cloid"] = order.cloid
     if not taken:
         return {"resting": ids}
     paid = sum((match.price * match.size for match in matches), ZERO)
-    market = MARKETS[order.asset]
     average = (paid / taken).quantize(Decimal(1).scaleb(-market.price_decimals))
     return {"filled": {"totalSz": number(taken), "avgPx": number(average)} | ids}
 
@@ -140,20 +140,7 @@ def move_price(venue: Venue, coin: str, price: Decimal) -> None:
     market = book.market
     mid = market.round_price(price)
     print_size = max(market.lot, market.round_size(venue.config.print_usd / mid))
-    trades = []
-    touched: set[str] = set()
-    for match in book.crossed_by(mid, print_size):
-        order = match.resting
-        assert order is not None
-        if not order.is_open:
-            continue
-        size = min(match.size, order.remaining)
-        trades.append(settle(venue, order, Match(match.price, size, None), crossed=False))
-        if not order.is_open:
-            del book.resting[order.oid]
-        venue.changed(order)
-        touched.add(order.user)
-        _shrink_reduce_only(venue, touched, book)
+    trades = _fill_crossed(venue, book, mid, print_size)
     rises = mid >= book.mid
     book.move(mid)
     trades.append(
@@ -172,3 +159,38 @@ def move_price(venue: Venue, coin: str, price: Decimal) -> None:
     venue.print_trades(coin, trades)
     venue.changes.prices.add(coin)
     venue.events.append(BookMoved(coin))
+    if coin in FOLLOWERS:
+        follow(venue, FOLLOWERS[coin])
+
+
+def follow(venue: Venue, pair: Pair) -> None:
+    """Quote a spot pair around its perpetual's price and its basis. It prints only what its own orders trade."""
+    assert pair.follows is not None
+    book = venue.books[pair.coin]
+    mid = pair.round_price(venue.books[pair.follows].mid * (1 + venue.bases.get(pair.coin, ZERO)))
+    if mid == book.mid:
+        return
+    trades = _fill_crossed(venue, book, mid, ZERO) if book.resting else []
+    book.move(mid)
+    if trades:
+        venue.print_trades(pair.coin, trades)
+    venue.events.append(BookMoved(pair.coin))
+
+
+def _fill_crossed(venue: Venue, book: Book, mid: Decimal, print_size: Decimal) -> list[Trade]:
+    """Resting orders that trade on the way to a new mid."""
+    trades = []
+    touched: set[str] = set()
+    for match in book.crossed_by(mid, print_size):
+        order = match.resting
+        assert order is not None
+        if not order.is_open:
+            continue
+        size = min(match.size, order.remaining)
+        trades.append(settle(venue, order, Match(match.price, size, None), crossed=False))
+        if not order.is_open:
+            del book.resting[order.oid]
+        venue.changed(order)
+        touched.add(order.user)
+        _shrink_reduce_only(venue, touched, book)
+    return trades

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from simulator.collateral import check_margin
-from simulator.markets import MARKETS, Market
+from simulator.collateral import check_balance, check_margin
+from simulator.grid import Listing
+from simulator.listings import BY_ASSET
 from simulator.matching import Refused, Status, execute
 from simulator.records import Account, Order, Trigger
 from simulator.requests import Builder, OrderSpec, OrderType, Tif
+from simulator.spot import SPOT_ASSETS
 from simulator.triggers import check_trigger, wait
 from simulator.twist import NO_TWIST, Twist
 from simulator.venue import Venue
@@ -30,11 +32,11 @@ class Sender:
     twist: Twist = NO_TWIST
 
 
-def market_of(asset: int) -> Market:
-    """Raises Refused for an asset id that is not in the universe; spot ids are not simulated."""
-    if asset >= len(MARKETS):
+def market_of(asset: int) -> Listing:
+    """Raises Refused for an asset id that neither a perpetual nor a spot pair has."""
+    if asset not in BY_ASSET:
         raise Refused("Order has invalid asset.")
-    return MARKETS[asset]
+    return BY_ASSET[asset]
 
 
 def check_static(spec: OrderSpec) -> None:
@@ -46,6 +48,8 @@ def check_static(spec: OrderSpec) -> None:
         raise Refused("Order has zero size.")
     if not market.on_lot(spec.s):
         raise Refused("Order has invalid size.")
+    if spec.a >= SPOT_ASSETS and (spec.t.trigger or spec.r):
+        raise Refused("Trigger and reduce-only orders on spot are not simulated.")
     prices = [spec.p] if spec.t.trigger is None else [spec.p, spec.t.trigger.triggerPx]
     if any(price == 0 or not market.on_tick(price) for price in prices):
         raise Refused("Price must be divisible by tick size.")
@@ -83,7 +87,10 @@ def place(venue: Venue, sender: Sender, spec: OrderSpec, builder: Builder | None
         _check_state(venue, sender, order)
         if order.is_waiting:
             return wait(venue, order)
-        check_margin(venue, order)
+        if order.is_spot:
+            check_balance(venue, order)
+        else:
+            check_margin(venue, order)
         return execute(venue, order, venue.books[market.coin], sender.twist)
     except Refused as refusal:
         if refusal.status is not None:
@@ -107,11 +114,15 @@ def _trigger(kind: OrderType) -> Trigger | None:
 
 
 def _check_state(venue: Venue, sender: Sender, order: Order) -> None:
-    held = sender.account.size(order.coin)
     check_trigger(venue, order)
     reference = order.trigger.price if order.trigger else venue.mark(order.coin)
     if not PRICE_BAND[0] * reference <= order.limit_price <= PRICE_BAND[1] * reference:
         raise Refused("Order price cannot be more than 80% away from the reference price", "oracleRejected")
+    if order.is_spot:
+        if order.size * order.limit_price < MIN_NOTIONAL_USD:
+            raise Refused("Order must have minimum value of 10 USDC.", "minTradeSpotNtlRejected")
+        return
+    held = sender.account.size(order.coin)
     opposes = held > 0 if not order.is_buy else held < 0
     covers_whole = opposes and (order.size == abs(held) or (order.reduce_only and order.size > abs(held)))
     if order.reduce_only:

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict
 
 from simulator.candles import Candles
-from simulator.markets import BY_COIN
+from simulator.listings import LISTED
+from simulator.markets import BY_COIN, Market
 from simulator.records import Account
 from simulator.shape import Int
 from simulator.venue import Venue, known_coin
@@ -63,5 +64,12 @@ class Query:
         """The coin asked for. Raises BadRequest for one that is not listed."""
         coin = self.request.coin
         if coin is None or not known_coin(coin):
-            raise BadRequest(f"coin is {coin}: allowed are {', '.join(BY_COIN)}")
+            raise BadRequest(f"coin is {coin}: allowed are {', '.join(LISTED)}")
         return coin
+
+    def perpetual(self) -> Market:
+        """The perpetual asked for. Raises BadRequest for a coin that is none."""
+        market = BY_COIN.get(self.coin())
+        if market is None:
+            raise BadRequest(f"coin is {self.request.coin}: allowed are {', '.join(BY_COIN)}")
+        return market

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from simulator.spot import SPOT_ASSETS
 from simulator.wire import MICRO_USD
 
 ZERO = Decimal(0)
@@ -64,6 +65,27 @@ class Agent(BaseModel):
     valid_until_ms: int | None = None
 
 
+class Holding(BaseModel):
+    """A spot token that is owned, and what it cost."""
+
+    size: Decimal = ZERO
+    entry_notional_usd: Decimal = ZERO
+
+    def add(self, size: Decimal, cost_usd: Decimal) -> None:
+        self.size += size
+        self.entry_notional_usd += cost_usd
+
+    def reduce(self, size: Decimal) -> Decimal:
+        """Give away `size`; returns what that part had cost."""
+        assert 0 < size <= self.size
+        cost_usd = self.entry_notional_usd
+        if size < self.size:
+            cost_usd = (cost_usd * size / self.size).quantize(MICRO_USD)
+        self.size -= size
+        self.entry_notional_usd -= cost_usd
+        return cost_usd
+
+
 class LedgerEntry(BaseModel):
     """A movement of money that is neither trading nor funding; `delta` is the wire's object."""
 
@@ -91,6 +113,8 @@ class Account(BaseModel):
     volume_usd: Decimal = ZERO
     requests_used: int = 0
     ledger: list[LedgerEntry] = Field(default_factory=list)
+    holdings: dict[str, Holding] = Field(default_factory=dict)
+    """Spot tokens by name; USDC apart, as `spot_usd`."""
     funding_all_time_usd: dict[str, Decimal] = Field(default_factory=dict)
     """Paid per coin; positive is a cost."""
     backstop_usd: Decimal = ZERO
@@ -148,6 +172,10 @@ class Order(BaseModel):
     """What was taken off a reduce-only order because the position was smaller."""
 
     @property
+    def is_spot(self) -> bool:
+        return self.asset >= SPOT_ASSETS
+
+    @property
     def is_open(self) -> bool:
         return self.status in ("open", "triggered")
 
@@ -184,7 +212,10 @@ class Liquidation(BaseModel):
 
 
 class Fill(BaseModel):
-    """One side of one trade. `size` is positive; `fee_usd` includes `builder_fee_usd`."""
+    """One side of one trade. `size` is positive; `fee_usd` includes `builder_fee_usd`.
+
+    Of a spot pair, `start_position` is what was owned before.
+    """
 
     tid: int
     user: str
@@ -202,6 +233,8 @@ class Fill(BaseModel):
     fee_usd: Decimal
     cloid: str | None = None
     builder_fee_usd: Decimal | None = None
+    fee_size: Decimal | None = None
+    """The fee in coin, where it was taken from what was bought on spot; `fee_usd` is 0 then."""
     hidden_until_ms: int = 0
     liquidation: Liquidation | None = None
 

@@ -24,7 +24,7 @@ from simulator.http import Endpoints
 from simulator.info import Info
 from simulator.liquidation import liquidate
 from simulator.log import RequestLog
-from simulator.markets import BY_COIN
+from simulator.markets import BY_COIN, MARKETS
 from simulator.matching import move_price
 from simulator.outage import Outage
 from simulator.prices import Clock, PriceSource
@@ -108,7 +108,7 @@ class Simulator:
 
     def _open_prices(self) -> None:
         """First prints: what the source begins with, and the standing price of every other coin."""
-        prices = {coin: book.mid for coin, book in self.venue.books.items() if not BY_COIN[coin].delisted}
+        prices = {market.coin: self.venue.books[market.coin].mid for market in MARKETS if not market.delisted}
         if self.config.price_source is not None:
             self._source = self.config.price_source(self.clock)
             prices |= self._source.initial()

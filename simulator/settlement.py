@@ -1,12 +1,14 @@
-"""What a trade does to the accounts on both sides of it: position, cash, fee, fill."""
+"""What a trade does to the accounts on both sides of it: position or tokens, cash, fee, fill."""
 
 from decimal import ROUND_DOWN, ROUND_FLOOR, Decimal
 
+from simulator import spot_books
 from simulator.book import Match
 from simulator.events import Filled
 from simulator.margin import initial_margin, is_cross, leverage_of
 from simulator.markets import BY_COIN
 from simulator.records import ZERO, Account, Fill, Liquidation, Order, Position, Trade
+from simulator.spot_books import Booking
 from simulator.venue import Venue
 from simulator.wire import MICRO_USD, made_address
 
@@ -58,15 +60,12 @@ def _fill(
     liquidation: Liquidation | None,
 ) -> None:
     account = venue.accounts[order.user]
-    start = account.size(order.coin)
-    signed = match.size if order.is_buy else -match.size
-    notional = match.size * match.price
-    is_handed_over = liquidation is not None and liquidation.method == "backstop"
-    fee, builder_fee = (ZERO, ZERO) if is_handed_over else _fees(venue, order, notional, crossed=crossed)
-    kind = "Cross" if is_cross(account, order.coin) else "Isolated"
-    closed_pnl = trade_position(account, order.coin, signed, match.price)
-    account.cross_usd -= fee
-    account.volume_usd += notional
+    rate = _rate(venue, order, crossed=crossed)
+    if order.is_spot:
+        booked = spot_books.book(account, order, match.size, match.price, rate, _builder_rate(order))
+    else:
+        booked = _book(account, order, match, rate, liquidation)
+    account.volume_usd += match.size * match.price
     order.remaining -= match.size
     if order.remaining == 0:
         order.status, order.status_time_ms = "filled", time_ms
@@ -78,15 +77,16 @@ def _fill(
         size=match.size,
         is_buy=order.is_buy,
         time_ms=time_ms,
-        start_position=start,
-        direction=f"Liquidated {kind} {_side(start)}" if is_handed_over else _direction(start, signed),
-        closed_pnl_usd=closed_pnl,
+        start_position=booked.start_position,
+        direction=booked.direction,
+        closed_pnl_usd=booked.closed_pnl_usd,
         hash=order.hash,
         oid=order.oid,
         crossed=crossed,
-        fee_usd=fee,
+        fee_usd=booked.fee_usd,
+        fee_size=booked.fee_size,
         cloid=order.cloid,
-        builder_fee_usd=builder_fee or None,
+        builder_fee_usd=booked.builder_fee_usd or None,
         hidden_until_ms=order.hidden_until_ms,
         liquidation=liquidation,
     )
@@ -96,12 +96,31 @@ def _fill(
     venue.events.append(Filled(order.user, fill))
 
 
-def _fees(venue: Venue, order: Order, notional: Decimal, *, crossed: bool) -> tuple[Decimal, Decimal]:
-    """(fee with the builder's part, the builder's part), each truncated to micro-dollars."""
-    rate = venue.config.fees.taker if crossed else venue.config.fees.maker
-    builder = notional * order.builder_fee * BUILDER_FEE_UNIT
+def _book(account: Account, order: Order, match: Match, rate: Decimal, liquidation: Liquidation | None) -> Booking:
+    """Trade a part of an order on a perpetual; fee and builder's part of it are each truncated to micro-dollars."""
+    start = account.size(order.coin)
+    signed = match.size if order.is_buy else -match.size
+    notional = match.size * match.price
+    kind = "Cross" if is_cross(account, order.coin) else "Isolated"
+    closed_pnl = trade_position(account, order.coin, signed, match.price)
+    if liquidation is not None and liquidation.method == "backstop":
+        return Booking(start, f"Liquidated {kind} {_side(start)}", closed_pnl, ZERO)
+    builder = notional * _builder_rate(order)
     fee = (notional * rate + builder).quantize(MICRO_USD, rounding=ROUND_DOWN)
-    return fee, builder.quantize(MICRO_USD, rounding=ROUND_DOWN)
+    account.cross_usd -= fee
+    return Booking(start, _direction(start, signed), closed_pnl, fee, builder.quantize(MICRO_USD, rounding=ROUND_DOWN))
+
+
+def _rate(venue: Venue, order: Order, *, crossed: bool) -> Decimal:
+    """The fee as a share of notional."""
+    fees = venue.config.fees
+    if order.is_spot:
+        return fees.spot_taker if crossed else fees.spot_maker
+    return fees.taker if crossed else fees.maker
+
+
+def _builder_rate(order: Order) -> Decimal:
+    return order.builder_fee * BUILDER_FEE_UNIT
 
 
 def trade_position(account: Account, coin: str, size: Decimal, price: Decimal) -> Decimal:

@@ -7,12 +7,14 @@ from simulator.book import Level
 from simulator.events import Liquidated
 from simulator.markets import MARKETS, Market
 from simulator.records import ZERO, Fill, FundingPayment, Order, Trade
+from simulator.spot import PAIR_OF, PAIRS, Pair
 from simulator.venue import Venue
 from simulator.wire import number
 
 Json = dict[str, Any]
 BOOK_LEVELS = 20
 IMPACT_USD = Decimal(20_000)
+SUPPLY = "600000000.0"
 
 
 def side(is_buy: bool) -> str:
@@ -45,7 +47,7 @@ def fill(record: Fill) -> Json:
         "hash": record.hash,
         "oid": record.oid,
         "crossed": record.crossed,
-        "fee": number(record.fee_usd),
+        "fee": number(record.fee_usd if record.fee_size is None else record.fee_size),
         "tid": record.tid,
     }
     if record.cloid:
@@ -58,7 +60,8 @@ def fill(record: Fill) -> Json:
             "markPx": number(record.liquidation.mark_price),
             "method": record.liquidation.method,
         }
-    return shape | {"feeToken": "USDC", "twapId": None}
+    fee_token = "USDC" if record.fee_size is None else PAIR_OF[record.coin].token.name
+    return shape | {"feeToken": fee_token, "twapId": None}
 
 
 def user_funding(payment: FundingPayment) -> Json:
@@ -202,6 +205,24 @@ def asset_context(venue: Venue, market: Market) -> Json:
         "impactPxs": impact if None not in impact else None,
         "dayBaseVlm": number(volume),
     }
+
+
+def spot_context(venue: Venue, pair: Pair) -> Json:
+    coin, volume = pair.coin, venue.day_volume[pair.coin]
+    return {
+        "prevDayPx": number(pair.reference_price),
+        "dayNtlVlm": number(volume * venue.mark(coin)),
+        "markPx": number(venue.mark(coin)),
+        "midPx": number(venue.mid(coin)),
+        "circulatingSupply": SUPPLY,
+        "coin": coin,
+        "totalSupply": SUPPLY,
+        "dayBaseVlm": number(volume),
+    }
+
+
+def spot_contexts(venue: Venue) -> list[Json]:
+    return [spot_context(venue, pair) for pair in PAIRS]
 
 
 def asset_contexts(venue: Venue) -> list[Json]:

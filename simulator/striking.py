@@ -19,7 +19,7 @@ from simulator.faults import (
     ReduceOnly,
     place_of,
 )
-from simulator.markets import MARKETS
+from simulator.listings import BY_ASSET
 from simulator.requests import Envelope
 from simulator.twist import Twist
 
@@ -121,7 +121,7 @@ class Faults:
 def asked_of(envelope: Envelope) -> Asked:
     """What a fault looks at in an action: its type, and the coins it names."""
     assets = set(_assets(envelope.action.model_dump()))
-    return Asked(action=envelope.action.type, coins=frozenset(MARKETS[a].coin for a in assets if a < len(MARKETS)))
+    return Asked(action=envelope.action.type, coins=frozenset(BY_ASSET[a].coin for a in assets if a in BY_ASSET))
 
 
 def _assets(value: object) -> Iterator[int]:

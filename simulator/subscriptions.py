@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from simulator import account_shapes, shapes
 from simulator.candles import INTERVALS
 from simulator.info import Info
+from simulator.listings import LISTED
 from simulator.markets import BY_COIN
+from simulator.spot import PAIR_OF
 from simulator.venue import Venue
 from simulator.wire import Address
 
@@ -105,7 +107,7 @@ def parse(raw: object) -> Subscription:
     if kind in COIN_TYPES:
         if request.coin is None:
             raise InvalidSubscription
-        if request.coin not in BY_COIN:
+        if request.coin not in (BY_COIN if kind == "activeAssetData" else LISTED):
             raise UnknownCoin(request.coin)
         echo["coin"] = request.coin
         key.append(request.coin)
@@ -151,6 +153,9 @@ def _mids(info: Info, key: Key) -> Json:
 
 
 def _context(info: Info, key: Key) -> Json:
+    if key[1] in PAIR_OF:
+        context = shapes.spot_context(info.venue, PAIR_OF[key[1]])
+        return frame("activeSpotAssetCtx", {"coin": key[1], "ctx": context})
     return frame("activeAssetCtx", {"coin": key[1], "ctx": shapes.asset_context(info.venue, BY_COIN[key[1]])})
 
 

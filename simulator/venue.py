@@ -13,7 +13,8 @@ from simulator.book import Book, mid_of, open_orders
 from simulator.config import SimulatorConfig
 from simulator.events import Event, OrderChanged, Traded
 from simulator.funding_rates import HOUR_MS
-from simulator.markets import BY_COIN, MARKETS
+from simulator.listings import LISTED
+from simulator.markets import MARKETS
 from simulator.nonces import Nonces
 from simulator.records import ZERO, Account, Fill, FundingPayment, FundingRate, LedgerEntry, Order, Trade
 from simulator.wire import digest, made_address, number
@@ -60,10 +61,12 @@ class Venue:
         self.rates_of: dict[str, deque[FundingRate]] = defaultdict(lambda: deque(maxlen=RATES_KEPT))
         self.funded_hour_ms: int | None = None
         """The last full hour of market time whose funding was paid."""
-        self.tape: dict[str, deque[Trade]] = {market.coin: deque(maxlen=TRADES_KEPT) for market in MARKETS}
+        self.tape: dict[str, deque[Trade]] = {coin: deque(maxlen=TRADES_KEPT) for coin in LISTED}
         self.marks: dict[str, Decimal] = {}
         """Mark price where it was set apart from the book."""
         self.oracles: dict[str, Decimal] = {}
+        self.bases: dict[str, Decimal] = {}
+        """By how much of its perpetual's price a spot pair stands above it, where it does."""
         self.day_volume: dict[str, Decimal] = defaultdict(Decimal)
         self.books = {
             market.coin: Book(
@@ -71,7 +74,7 @@ class Venue:
                 config.depth_by_coin.get(market.coin, config.depth),
                 market.round_price(config.prices.get(market.coin, market.reference_price)),
             )
-            for market in MARKETS
+            for market in LISTED.values()
         }
         self.waiting: dict[int, Order] = {}
         """Trigger orders that have not fired: on no book, and without margin."""
@@ -119,7 +122,8 @@ class Venue:
 
     @property
     def all_marks(self) -> dict[str, Decimal]:
-        return {coin: self.mark(coin) for coin in self.books}
+        """Of the perpetuals."""
+        return {market.coin: self.mark(market.coin) for market in MARKETS}
 
     def account(self, address: str) -> Account:
         """The account, or an empty one that is not kept."""
@@ -131,7 +135,10 @@ class Venue:
         account.cross_usd += usd
         account.deposits_usd += usd
         kind = "deposit" if usd >= 0 else "withdraw"
-        self.record_movement(account, {"type": kind, "usdc": number(abs(usd))})
+        delta: dict[str, object] = {"type": kind, "usdc": number(abs(usd))}
+        if usd < 0:
+            delta |= {"nonce": self.wall_ms(), "fee": "0.0"}
+        self.record_movement(account, delta)
         return account
 
     def record_movement(self, account: Account, delta: dict[str, object]) -> None:
@@ -212,4 +219,4 @@ class Venue:
 
 
 def known_coin(coin: object) -> bool:
-    return isinstance(coin, str) and coin in BY_COIN
+    return isinstance(coin, str) and coin in LISTED

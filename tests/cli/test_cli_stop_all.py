@@ -216,7 +216,7 @@ async def test_lost_answers_do_not_keep_others_from_being_closed(tidy: Floor) ->
 
 @asynccontextmanager
 async def spot_order_resting(floor: Floor) -> AsyncIterator[str]:
-    """The exchange as an account with a resting spot order sees it: the simulator has no spot side."""
+    """The exchange as an account with a resting spot order sees it."""
     proxy = Proxy(floor.settings.exchange_url)
 
     async def handle(request: web.Request) -> web.StreamResponse:

@@ -155,7 +155,7 @@ async def test_balance_is_the_perpetuals_account(stage: Stage) -> None:
     position = await stage.gateway.get_position("ETH")
     assert held.total == 10_000 - outcome.fee_usd + position.unrealized_pnl_usd
     assert held.used == position.margin_used_usd and held.free == held.total - held.used
-    with pytest.raises(Rejected, match="currency is EUR"):
+    with pytest.raises(Rejected, match="coin EUR has no spot pair against USDC"):
         await stage.gateway.get_balance("EUR")
 
 

@@ -274,6 +274,45 @@ async def test_transfer_between_spot_and_perpetuals_by_both(client: Any, quiet: 
     assert spot["balances"][0]["total"] == "60.0"
 
 
+def save_with_sdk(exchange: Exchange) -> None:
+    ioc, gtc = {"limit": {"tif": "Ioc"}}, {"limit": {"tif": "Gtc"}}
+    exchange.usd_class_transfer(1000, False)
+    exchange.order("UETH/USDC", True, 0.1, 3484.5, ioc, cloid=Cloid.from_str(CLOID))
+    exchange.order("@151", False, 0.05, 3415.5, ioc)
+    resting = exchange.order("HYPE/USDC", True, 1, 30, gtc)
+    exchange.order("UETH/USDC", True, 0.01, 3400, gtc)
+    exchange.cancel("@107", resting["response"]["data"]["statuses"][0]["resting"]["oid"])
+
+
+async def save_with_ccxt(exchange: Any) -> None:
+    slippage = {"slippage": "0.01"}
+    await exchange.transfer("USDC", 1000, "swap", "spot")
+    await exchange.create_order("ETH/USDC", "market", "buy", 0.1, 3450, slippage | {"clientOrderId": CLOID})
+    await exchange.create_order("ETH/USDC", "market", "sell", 0.05, 3450, slippage)
+    resting = await exchange.create_order("HYPE/USDC", "limit", "buy", 1, 30)
+    await exchange.create_order("ETH/USDC", "limit", "buy", 0.01, 3400)
+    await exchange.cancel_order(resting["id"], "HYPE/USDC")
+
+
+async def test_both_buy_and_sell_on_spot_and_see_the_same(connect: Any, quiet: Any, client: Any) -> None:
+    quiet.options["fetchMarkets"] = {"types": ["spot"]}
+    await save_with_ccxt(quiet)
+    other = await connect()
+    await asyncio.to_thread(lambda: save_with_sdk(sdk(other.sim)))
+    state = [await each.info("spotClearinghouseState", user=each.address) for each in (client, other)]
+    assert state[0] == state[1]
+    assert await seen(client) == await seen(other)
+    balance = await quiet.fetch_balance({"type": "spot"})
+    held = {each["coin"]: each for each in state[0]["balances"]}
+    assert balance["USDC"]["used"] == float(held["USDC"]["hold"]) == 34.0
+    assert balance["ETH"]["total"] == float(held["UETH"]["total"]) == 0.04993
+    assert (await quiet.fetch_order(CLOID, "ETH/USDC"))["status"] == "closed"
+    trade = (await quiet.fetch_my_trades("ETH/USDC"))[0]
+    assert (trade["side"], trade["amount"], trade["fee"]) == ("buy", 0.1, {"cost": 7e-05, "currency": "UETH"})
+    with pytest.raises(ccxt.InsufficientFunds):
+        await quiet.create_order("ETH/USDC", "limit", "buy", 1, 3400)
+
+
 async def test_order_for_a_sub_account_moves_the_sub_account(client: Any, quiet: Any) -> None:
     sub = (await client.control("sub_account", master=client.address, name="hedge"))["address"]
     transfer = {"type": "subAccountTransfer", "subAccountUser": sub, "isDeposit": True, "usd": 1_000_000_000}
