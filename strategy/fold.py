@@ -17,7 +17,7 @@ from strategy.fibonacci import Fibonacci
 from strategy.ladder import AtReset
 from strategy.ledger import Ledger, settled, strange_legs
 from strategy.risk import breach
-from strategy.state import Losses, TradeState
+from strategy.state import TradeState
 from strategy.step import step
 from strategy.values import (
     QUANTUM,
@@ -69,11 +69,17 @@ class _Move:
     """The legs of one step done or undone within a fold, and what to go back to should they be cancelled."""
 
     legs: tuple[Leg, ...]
-    ledger_before: Ledger
-    losses_before: Losses
+    before: TradeState
 
     def is_undone_by(self, legs: tuple[Leg, ...]) -> bool:
         return frozenset(legs) == frozenset(leg.opposite for leg in self.legs)
+
+    def undone(self, after: TradeState) -> TradeState:
+        """It never happened, but for the units."""
+        hedge = after.hedge
+        if hedge is not None and self.before.hedge is not None:
+            hedge = hedge.model_copy(update={"sold": self.before.hedge.sold})
+        return after.changed(ledger=self.before.ledger, losses=self.before.losses, hedge=hedge)
 
 
 @exact
@@ -152,10 +158,9 @@ def _one_unit(state: TradeState, direction: Direction, price: Decimal, moves: li
     if not legs:
         return after
     if moves and moves[-1].is_undone_by(legs):
-        # Done and undone before any order was sent: it never happened.
-        undone = moves.pop()
-        return after.changed(ledger=undone.ledger_before, losses=undone.losses_before)
-    moves.append(_Move(legs, state.ledger, state.losses))
+        # Done and undone before any order was sent.
+        return moves.pop().undone(after)
+    moves.append(_Move(legs, state))
     return after
 
 

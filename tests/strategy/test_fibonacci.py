@@ -106,6 +106,16 @@ def test_a_gap_goes_straight_to_the_deepest_level_with_one_order_and_is_counted(
     assert state.losses.gap_usd == 100 * 5 + 25 * 2
 
 
+def test_what_was_undone_and_done_again_before_any_order_is_still_sold_at_its_own_price() -> None:
+    example = trader()
+    walked(example, "120")
+    before = walked(example, "115").hedge
+    state = example.batch(["116.5", "113"])
+    assert len(example.orders) == 1
+    assert before is not None and state.hedge is not None
+    assert state.hedge.sold == before.sold
+
+
 def test_nothing_is_armed_before_the_gain_is_min_gain_units() -> None:
     example = trader()
     walked(example, "109.5")
