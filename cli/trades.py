@@ -43,6 +43,8 @@ Number = Decimal | int | str
 ANSWER_TIMEOUT_S = 15.0
 TASK_TIMEOUT = timedelta(seconds=3)
 """So long a trade waits for a worker that died with its task in hand."""
+ASK_TIMEOUT_S = 3.0
+"""Of one question, of all that are asked within the other."""
 ASKS_AGAIN_AFTER_S = 0.1
 CLOSE_TIMEOUT_S = 120.0
 LIST_TIMEOUT = timedelta(seconds=5)
@@ -148,14 +150,21 @@ async def any_status(client: Client, coin: str) -> TradeStatus:
         while True:
             try:
                 found: TradeStatus = await _handle(client, coin).query(
-                    "status", result_type=TradeStatus, rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S)
+                    "status", result_type=TradeStatus, rpc_timeout=timedelta(seconds=ASK_TIMEOUT_S)
                 )
-            except WorkflowQueryFailedError as error:
-                if ASK_AGAIN not in str(error) or time.monotonic() > deadline_s:
+            except (RPCError, WorkflowQueryFailedError) as error:
+                if not _is_worth_asking_again(error) or time.monotonic() > deadline_s:
                     raise
                 await asyncio.sleep(ASKS_AGAIN_AFTER_S)
             else:
                 return found
+
+
+def _is_worth_asking_again(error: RPCError | WorkflowQueryFailedError) -> bool:
+    """A question that a dead worker took with it is never answered, and the next one may be."""
+    if isinstance(error, RPCError):
+        return error.status in (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED)
+    return ASK_AGAIN in str(error)
 
 
 async def command(client: Client, coin: str, name: str, asked: Message) -> str:
