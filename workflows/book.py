@@ -7,7 +7,7 @@ from decimal import Decimal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from exchange.port import OutcomeStatus
+    from exchange.port import Intent, OutcomeStatus
     from journal import entries
     from strategy.fibonacci import Fibonacci, Hedge
     from strategy.fold import Decision, booked, decide, order_worth_sending, reset, turning_points, unresized
@@ -21,6 +21,8 @@ RETRY_AFTER = timedelta(seconds=1)
 """Between an order that found nobody to trade with and the next; it doubles."""
 RETRY_AFTER_MAX = timedelta(minutes=1)
 DAY_MS = 86_400_000
+LATE_MS = 3_000
+"""A price older than this when its order is prepared waited for a worker."""
 UNITS_REACHED_KEPT = 50
 UNITS_AT_ONCE = 2_000
 """A workflow that thinks for two seconds without a pause is taken for stuck."""
@@ -91,7 +93,7 @@ class Book:
             purpose = _purpose(self._state, decision.state)
             self._count_order()
             intent = await self._desk.prepare(qty, price)
-            if self._was_told_otherwise():
+            if self._was_told_otherwise() or self._waited(intent):
                 self.taken = 0
                 return
             self._desk.note_intent(intent, purpose)
@@ -128,6 +130,19 @@ class Book:
     def _state(self) -> TradeState:
         assert self._record.state is not None
         return self._record.state
+
+    def _waited(self, intent: Intent) -> bool:
+        """A price that waited for a worker: the exchange may hold something else by now, so it is looked at first.
+
+        Told by the nonce, which is the time at which it was drawn: it is in the history, and a replay finds the same.
+        """
+        record = self._record
+        newest_ms = record.inbox[self.taken - 1].time_ms if self.taken else 0
+        if self._desk.as_in_0_1 or newest_ms <= record.looked_for_ms or intent.nonce - newest_ms <= LATE_MS:
+            return False
+        record.looked_for_ms = newest_ms
+        record.look_due = record.look_due or "a price waited"
+        return True
 
     def _was_told_otherwise(self) -> bool:
         """Paused or told to close while an order was being prepared: it was not sent, so it is not sent."""

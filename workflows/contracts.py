@@ -190,6 +190,8 @@ class TradeRecord(BaseModel):
     opened_ms: int = 0
     """The first moment whose fills in the coin are of this trade's time, by the exchange's clock."""
     looked_ms: int = 0
+    looked_for_ms: int = 0
+    """Of the newest price that had waited, and for which the exchange was looked at."""
     agreed_ms: int = 0
     """When exchange and ledger last agreed; what others did since is listed from here."""
     funding_ms: int = 0

@@ -26,8 +26,6 @@ with workflow.unsafe.imports_passed_through():
 SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "edit", "adopt", "rehedge", "release")
 """An operator's."""
 JUMP_MAX = 5
-LATE_MS = 3_000
-"""A price told later than this waited for a worker: what the exchange holds may have changed meanwhile."""
 WAITING_MAX = 20_000
 """Prices told to a trade that can't act on them: its state has to fit into one message."""
 
@@ -92,8 +90,6 @@ class Handlers(Updates):
         if self._book.is_held_up and record.state is not None:
             # Not folded before the resume; but a limit does not wait for that.
             record.state = watched(record.state, news[-1].price, record.state.ledger)
-        if now_ms() - news[-1].time_ms > LATE_MS and record.mode is Mode.TRADING:
-            record.look_due = record.look_due or "a price waited"
         if any(self._backstop.is_reached(tick.price) for tick in news):
             record.look_due = record.look_due or "the backstop's price was reached"
         if len(record.inbox) > WAITING_MAX:

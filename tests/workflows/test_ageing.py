@@ -125,7 +125,7 @@ async def told_throughout(rig: Rig, steps: list[int], batches: list[int]) -> Non
     assert refused == [f"stranger-{number}" for number in range(strangers)], "each signal once, in order"
     intents = [order.cloid for order in await rig.journal.orders(status.trade_id or "")]
     assert len(set(intents)) == len(intents)
-    assert len(runs) > 3, "the run was hardly renewed"
+    assert len(runs) > 2, "the run was hardly renewed"
     assert full_inboxes, "no run was renewed with prices in its inbox"
 
 

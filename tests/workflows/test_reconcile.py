@@ -13,7 +13,7 @@ from temporalio.client import Client, WorkflowUpdateFailedError
 from journal import entries
 from strategy.values import Phase
 from tests.workflows.conftest import Rig, rig_of
-from workflows import away, handlers, reconcile
+from workflows import away, book, reconcile
 from workflows.contracts import Mode
 from workflows.status import TradeStatus
 
@@ -204,7 +204,7 @@ async def test_an_order_without_an_answer_makes_the_trade_look(rig: Rig) -> None
 async def test_nothing_is_ordered_before_a_restarted_worker_has_looked(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handlers, "LATE_MS", 200)
+    monkeypatch.setattr(book, "LATE_MS", 200)
     status = await in_retracement(rig)
     await rig.stop_worker()
     await rig.gateway.close_position("ETH")

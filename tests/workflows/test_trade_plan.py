@@ -31,7 +31,8 @@ async def edited(rig: Rig, **changes: Any) -> str:
 
 
 async def test_an_entry_at_a_price_is_waited_for_without_an_order(rig: Rig) -> None:
-    waiting = await rig.open(entry={"when": "at_price", "price": "3440"})
+    await rig.open(entry={"when": "at_price", "price": "3440"})
+    waiting = await rig.until(lambda now: now.price == 3450)
     assert waiting.mode is Mode.WAITING
     await rig.market(Decimal(3441))
     await rig.tell(Decimal(3441))
@@ -47,6 +48,7 @@ async def test_an_entry_at_a_price_is_waited_for_without_an_order(rig: Rig) -> N
 
 async def test_an_entry_on_a_rise_counts_from_the_lowest_line(rig: Rig) -> None:
     await rig.open(entry={"when": "on_rise", "units": 2})
+    await rig.until(lambda now: now.price == 3450)
     for price in (3446, 3440, 3442, 3443):
         await rig.market(Decimal(price))
         await rig.tell(Decimal(price))
