@@ -152,7 +152,10 @@ async def test_a_trade_that_opens_meanwhile_is_stopped_too(tidy: Floor) -> None:
     await asyncio.gather(late, return_exceptions=True)
     finished, report = await stopping
     assert finished.code == 0, finished.err
-    assert [(trade["coin"], trade["mode"]) for trade in report["trades"]] == [("DOGE", "stopped"), ("SOL", "stopped")]
+    modes = {trade["coin"]: trade["mode"] for trade in report["trades"]}
+    # Told before it had bought anything, DOGE's opening comes to nothing.
+    assert modes in ({"DOGE": "stopped", "SOL": "stopped"}, {"DOGE": "opening", "SOL": "stopped"})
+    assert not (await tidy.books())["positions"]
 
 
 async def test_a_trade_that_ended_since_it_was_listed_is_flat_by_its_own_proof(tidy: Floor) -> None:

@@ -67,7 +67,7 @@ async def test_a_trade_that_waits_can_be_closed_and_nothing_was_opened(rig: Rig)
 
 
 async def test_an_open_trade_is_closed_when_its_plan_expires(rig: Rig) -> None:
-    await rig.open(expires_ms=now_ms() + 4000)
+    await rig.open(expires_ms=now_ms() + 2500)
     assert "the plan expired on" in (await rig.trade.result())["reason"]
     assert await rig.net_position() == 0
 
