@@ -12,7 +12,6 @@ from strategy.fibonacci import FIBONACCI
 from strategy.values import Phase
 from tests.workflows.conftest import Rig
 from workflows.contracts import Mode
-from workflows.status import TradeStatus
 
 HEDGE = {"ladder": FIBONACCI.model_dump(mode="json"), "leverage": 1, "margin_usd": "500", "unit_size": "10"}
 """At 3450: armed at 3650, its levels at 3604, 3574 and 3550."""
@@ -23,7 +22,7 @@ def now_ms() -> int:
 
 
 async def edited(rig: Rig, **changes: Any) -> str:
-    described = await rig.trade.query("status", result_type=TradeStatus)
+    described = await rig.status()
     assert described.input is not None
     asked = {**described.input.model_dump(mode="json"), **changes}
     answer: str = await rig.trade.execute_update("edit", {"input": asked})
