@@ -70,11 +70,12 @@ class Entry:
 
     async def _begin(self) -> None:
         record, asked = self._record, self._record.input
+        asked_ms = now_ms()
         price = await current_price(asked.network, asked.coin)
         record.watch = watch_from(asked.entry, price, asked.unit_size)
-        record.since_ms, record.last_price = now_ms(), price
-        # What was told before is of a time that is not looked at.
-        record.inbox.clear()
+        record.since_ms, record.last_price = asked_ms, price
+        # What was told before is of a time that is not looked at; what came since the question is not lost.
+        record.inbox[:] = [tick for tick in record.inbox if tick.time_ms >= asked_ms]
         self._followed = False
 
     def _fold(self) -> None:

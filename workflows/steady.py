@@ -21,6 +21,8 @@ from temporalio.workflow import Info
 
 from workflows.status import ASK_AGAIN
 
+COMES_WITHIN_S = 1.0
+"""A task is here that soon after it began, or it was handed to another worker, which is dead."""
 REFUSES_FOR_S = 30.0
 """In a row, before it is the clocks that must be wrong."""
 
@@ -32,7 +34,7 @@ class SteadyRunner(SandboxedWorkflowRunner):
     _punctuality: "_Punctuality" = field(default_factory=lambda: _Punctuality(), init=False, compare=False)
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        return _Steady(super().create_instance(det), self._punctuality, det.info.task_timeout.total_seconds())
+        return _Steady(super().create_instance(det), self._punctuality)
 
 
 class _Punctuality:
@@ -60,10 +62,9 @@ class _Punctuality:
 
 
 class _Steady(WorkflowInstance):
-    def __init__(self, inner: WorkflowInstance, punctuality: _Punctuality, task_timeout_s: float) -> None:
+    def __init__(self, inner: WorkflowInstance, punctuality: _Punctuality) -> None:
         self._inner = inner
         self._punctuality = punctuality
-        self._task_timeout_s = task_timeout_s
         self._seen_events = 0
         self._task_ns = -1
 
@@ -83,7 +84,7 @@ class _Steady(WorkflowInstance):
         task_ns = act.timestamp.ToNanoseconds()
         if task_ns == self._task_ns:
             return act.history_length > self._seen_events
-        return self._punctuality.is_too_late(task_ns, self._task_timeout_s)
+        return self._punctuality.is_too_late(task_ns, COMES_WITHIN_S)
 
     def get_serialization_context(self, command_info: Any) -> SerializationContext | None:
         return self._inner.get_serialization_context(command_info)
