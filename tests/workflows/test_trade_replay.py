@@ -55,7 +55,7 @@ async def test_a_trade_that_is_watched_and_told_things_all_the_time_replays(rig:
             await asyncio.sleep(0.01)
 
     others = asyncio.gather(watch(), watch(), tell_nonsense())
-    for unit in (-1, 0) * 6:
+    for unit in (-1, 0) * 10:
         await rig.price_at(anchor + 2 * unit)
     others.cancel()
     with contextlib.suppress(asyncio.CancelledError):
