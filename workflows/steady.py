@@ -7,7 +7,6 @@ signal at that task's own time, and together with whatever else came before it: 
 ever. The same where the history ends with a task that began, and was lost with its worker. See docs/adr/0009.
 """
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,15 +20,19 @@ from temporalio.workflow import Info
 
 from workflows.status import ASK_AGAIN
 
-COMES_WITHIN_S = 1.0
-"""A task is here that soon after it began, or it was handed to another worker, which is dead."""
-REFUSES_FOR_S = 30.0
+COMES_WITHIN_S = 0.25
+"""A task is here that soon after it began, or perhaps it was handed to another worker, which is dead."""
+LATE_FOR_S = 30.0
 """In a row, before it is the clocks that must be wrong."""
 
 
 @dataclass(frozen=True)
 class SteadyRunner(SandboxedWorkflowRunner):
-    """The sandbox, whose runs refuse to get ahead of their tasks."""
+    """The sandbox, whose runs refuse to get ahead of their tasks.
+
+    A refused query makes the SDK forget the run, and with it what was decided and not yet sent. So a task that comes
+    late is taken, and only a query that follows it is refused: no trade waits for its guard however loaded its worker.
+    """
 
     _punctuality: "_Punctuality" = field(default_factory=lambda: _Punctuality(), init=False, compare=False)
 
@@ -40,24 +43,23 @@ class SteadyRunner(SandboxedWorkflowRunner):
 class _Punctuality:
     """How late work comes here after Temporal says that its task began, beside how late it can't help coming.
 
-    Two clocks are compared, so only differences count; and what would be refused for long is taken after all.
+    Two clocks are compared: they are taken for equal until a task comes sooner, and what is late for long is no more.
     """
 
     def __init__(self) -> None:
         self._started_s = time.time() - time.monotonic()
-        self._least_s = math.inf
-        self._refusing_since_s: float | None = None
+        self._least_s = 0.0
+        self._late_since_s: float | None = None
 
-    def is_too_late(self, task_ns: int, limit_s: float) -> bool:
-        """Whether a task that began then is over by now, and somebody else's."""
-        now_s = time.monotonic()
-        late_s = self._started_s + now_s - task_ns / 1e9
+    def is_too_late(self, came_s: float, task_ns: int, limit_s: float) -> bool:
+        """Whether a task that began then, and came at this time of the monotonic clock, may be somebody else's."""
+        late_s = self._started_s + came_s - task_ns / 1e9
         if late_s - self._least_s > limit_s:
-            self._refusing_since_s = self._refusing_since_s or now_s
-            if now_s - self._refusing_since_s < REFUSES_FOR_S:
+            self._late_since_s = self._late_since_s or came_s
+            if came_s - self._late_since_s < LATE_FOR_S:
                 return True
             self._least_s = late_s
-        self._least_s, self._refusing_since_s = min(self._least_s, late_s), None
+        self._least_s, self._late_since_s = min(self._least_s, late_s), None
         return False
 
 
@@ -67,24 +69,26 @@ class _Steady(WorkflowInstance):
         self._punctuality = punctuality
         self._seen_events = 0
         self._task_ns = -1
+        self._came_late = False
+        self._read_anew_s: float | None = time.monotonic()
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        if self._gets_ahead(act):
+        kinds = {job.WhichOneof("variant") for job in act.jobs}
+        decides = not act.is_replaying and bool(kinds - {"query_workflow", "remove_from_cache"})
+        task_ns = act.timestamp.ToNanoseconds()
+        belongs_to_no_task = decides and task_ns == self._task_ns and act.history_length > self._seen_events
+        if belongs_to_no_task or (self._came_late and _waited(act)):
             refused = WorkflowActivationCompletion(run_id=act.run_id)
             refused.failed.failure.message = ASK_AGAIN
             return refused
-        self._seen_events, self._task_ns = act.history_length, act.timestamp.ToNanoseconds()
+        if decides and task_ns != self._task_ns:
+            # What is read anew came before it was read, which may take long.
+            came_s = time.monotonic() if self._read_anew_s is None else self._read_anew_s
+            self._came_late = self._punctuality.is_too_late(came_s, task_ns, COMES_WITHIN_S)
+        if not act.is_replaying or "query_workflow" in kinds:
+            self._read_anew_s = None
+        self._seen_events, self._task_ns = act.history_length, task_ns
         return self._inner.activate(act)
-
-    def _gets_ahead(self, act: WorkflowActivation) -> bool:
-        """More events than at the last task, and no task that they would be of; or one that is over."""
-        decides = any(job.WhichOneof("variant") not in ("query_workflow", "remove_from_cache") for job in act.jobs)
-        if not decides or act.is_replaying:
-            return False
-        task_ns = act.timestamp.ToNanoseconds()
-        if task_ns == self._task_ns:
-            return act.history_length > self._seen_events
-        return self._punctuality.is_too_late(task_ns, COMES_WITHIN_S)
 
     def get_serialization_context(self, command_info: Any) -> SerializationContext | None:
         return self._inner.get_serialization_context(command_info)
@@ -97,3 +101,8 @@ class _Steady(WorkflowInstance):
 
     def get_thread_id(self) -> int | None:
         return self._inner.get_thread_id()
+
+
+def _waited(act: WorkflowActivation) -> bool:
+    """Whether somebody asks outside of a task, which is how a query that waited comes."""
+    return any(job.query_workflow.query_id == "legacy_query" for job in act.jobs if job.HasField("query_workflow"))
