@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -40,6 +41,9 @@ SEARCH_ATTRIBUTES = {
     "Unit": IndexedValueType.INDEXED_VALUE_TYPE_INT,
     "Cycle": IndexedValueType.INDEXED_VALUE_TYPE_INT,
 }
+CONCURRENT_TASKS_MAX = 4
+"""More would not be done sooner, and each has to be done within its time, or it is done again: a worker that was
+started anew reads the histories of all its trades, one after the other."""
 CACHED_TRADES_MAX = 500
 """More than one installation will ever hold open: a trade out of the cache is replayed on every price."""
 CONCURRENT_ACTIVITIES_MAX = 200
@@ -95,9 +99,13 @@ def _worker(client: Client, queue: str, activities: Sequence[Callable[..., Any]]
         workflows=[Trade],
         activities=activities,
         workflow_runner=workflow_runner(),
+        # The SDK would read all code there is for it, which takes half a second.
+        build_id=f"hypertrader-{version('hypertrader')}",
         interceptors=[SafeHandlers()],
         max_cached_workflows=CACHED_TRADES_MAX,
         max_concurrent_activities=CONCURRENT_ACTIVITIES_MAX,
+        max_concurrent_workflow_tasks=CONCURRENT_TASKS_MAX,
+        max_concurrent_workflow_task_polls=CONCURRENT_TASKS_MAX,
         # The price of a killed worker: its trades wait this long before another one takes them up.
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
         # An order on its way is given the time to become definite.

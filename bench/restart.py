@@ -4,7 +4,9 @@ The whole stack with one trade on each coin. The worker is killed, and while it 
 Printed, over all trades and rounds, in seconds from the kill: until the trade has been compared with the exchange
 anew, until the order for that unit was at the simulator, and until both.
 
-    python -m bench.restart [--trades 20] [--rounds 5]
+    python -m bench.restart [--trades 20] [--rounds 5] [--events 0]
+
+`--events 200` lets each history grow that long first (it is renewed at 250): a worker started anew reads all of them.
 """
 
 import argparse
@@ -24,6 +26,7 @@ from cli.stack import Stack
 from cli.venue import ControlApi
 from settings import Settings
 from simulator.markets import MARKETS, Market
+from workflows.asked import workflow_id
 from workflows.status import TradeStatus
 
 TRADES, ROUNDS = 20, 5
@@ -33,6 +36,7 @@ UNIT_SHARE = Decimal("0.005")
 OPENED_AT_ONCE = 4
 DEADLINE_S = 60.0
 POLL_S = 0.05
+AGED_EVERY_S = 1.0
 
 
 class Subject:
@@ -70,6 +74,20 @@ async def opened(stack: Stack, count: int) -> list[Subject]:
     return list(await asyncio.gather(*(open_one(market) for market in markets)))
 
 
+async def age(stack: Stack, subjects: Sequence[Subject], events: int) -> None:
+    """Whole units, down and up, until every history is that long."""
+    control = control_of(stack)
+
+    async def age_one(each: Subject) -> None:
+        run = stack.client.get_workflow_handle(workflow_id(each.market.coin))
+        while (await run.describe()).history_length < events:
+            for down in (True, False):
+                await control.set_price(each.market.coin, each.price(down=down))
+                await asyncio.sleep(AGED_EVERY_S)
+
+    await asyncio.gather(*(age_one(each) for each in subjects))
+
+
 async def kill(stack: Stack, subjects: list[Subject], *, down: bool) -> list[tuple[float, float]]:
     """Per trade, seconds until it was compared with the exchange and until its order was there."""
     control = control_of(stack)
@@ -105,11 +123,12 @@ async def orders_since(control: ControlApi, since_ms: int) -> dict[str, int]:
     return found
 
 
-async def measure(count: int, rounds: int, folder: Path) -> list[tuple[float, float]]:
+async def measure(count: int, rounds: int, events: int, folder: Path) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
     async with Stack(Settings(state_dir=folder), Ports.free(), simulator_options=["--still"]) as stack:
         subjects = await opened(stack, count)
         print(f"{count} trades are open")
+        await age(stack, subjects, events)
         for number in range(rounds):
             await asyncio.sleep(STEADY_AFTER_S + 1)
             times = await kill(stack, subjects, down=number % 2 == 0)
@@ -127,9 +146,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="how long a killed worker's trades wait")
     parser.add_argument("--trades", type=int, default=TRADES)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--events", type=int, default=0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="hypertrader-bench-") as folder:
-        found = asyncio.run(measure(asked.trades, asked.rounds, Path(folder)))
+        found = asyncio.run(measure(asked.trades, asked.rounds, asked.events, Path(folder)))
     print(f"from kill -9 of the worker, seconds, {asked.trades} trades, {asked.rounds} kills")
     print(f"{'':28} {'p50':>8} {'p99':>8} {'max':>8}")
     compared, ordered = [pair[0] for pair in found], [pair[1] for pair in found]

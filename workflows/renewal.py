@@ -2,8 +2,9 @@
 
 from temporalio import workflow
 
-HISTORY_EVENTS_MAX = 1_000
-"""The run is renewed above it: a restarted worker reads that much in a moment."""
+HISTORY_EVENTS_MAX = 250
+"""The run is renewed above it. A worker started anew reads that much of each of its trades: a tenth of a second or
+two. With a thousand, twenty trades on two cores were read for longer than a task may take, again and again."""
 
 
 class Renewal:
@@ -16,7 +17,8 @@ class Renewal:
         # Once it is live: a patch asked for anew at every task is False while the old part replays.
         if self.as_in_0_1 and workflow.patched(f"renewed-at-{info.get_current_history_length()}"):
             return True
-        return info.is_continue_as_new_suggested() or info.get_current_history_length() > HISTORY_EVENTS_MAX
+        events_max = 1_000 if self.as_in_0_1 else HISTORY_EVENTS_MAX
+        return info.is_continue_as_new_suggested() or info.get_current_history_length() > events_max
 
     def can_be(self) -> bool:
         """It is due, and nobody waits for an answer of this run."""

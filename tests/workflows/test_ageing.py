@@ -20,7 +20,7 @@ from workflows.contracts import TradeRecord
 from workflows.status import TradeStatus
 
 RENEWED_EVERY = 60
-"""Events: the server suggests it then. Else it takes a thousand."""
+"""Events: the server suggests it then. Else it takes 250."""
 HEARD_EVERY = 15
 """Signals."""
 LINES_MAX = 6
