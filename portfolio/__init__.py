@@ -1,0 +1,1 @@
+"""What the account as a whole wants, gives and risks, decided purely; Decimal, and no I/O, clock or randomness."""
