@@ -50,10 +50,21 @@ class _Punctuality:
         self._started_s = time.time() - time.monotonic()
         self._least_s = 0.0
         self._late_since_s: float | None = None
+        self._refused_s: dict[str, float] = {}
+        """By run, and only the newest: a refusal takes with it the tasks that had begun before."""
 
-    def is_too_late(self, came_s: float, task_ns: int, limit_s: float) -> bool:
-        """Whether a task that began then, and came at this time of the monotonic clock, may be somebody else's."""
+    def refused(self, run_id: str) -> None:
+        now_s = time.monotonic()
+        lately = {run: at_s for run, at_s in self._refused_s.items() if now_s - at_s < LATE_FOR_S}
+        self._refused_s = {**lately, run_id: now_s}
+
+    def is_doubtful(self, run_id: str, came_s: float, task_ns: int, limit_s: float) -> bool:
+        """Whether a task that began then, and came at this time of the monotonic clock, may be over or another's."""
         late_s = self._started_s + came_s - task_ns / 1e9
+        began_s = came_s - (late_s - self._least_s)
+        return self._is_too_late(came_s, late_s, limit_s) or began_s <= self._refused_s.get(run_id, -1.0)
+
+    def _is_too_late(self, came_s: float, late_s: float, limit_s: float) -> bool:
         if late_s - self._least_s > limit_s:
             self._late_since_s = self._late_since_s or came_s
             if came_s - self._late_since_s < LATE_FOR_S:
@@ -69,7 +80,7 @@ class _Steady(WorkflowInstance):
         self._punctuality = punctuality
         self._seen_events = 0
         self._task_ns = -1
-        self._came_late = False
+        self._is_doubtful = False
         self._read_anew_s: float | None = time.monotonic()
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
@@ -77,14 +88,15 @@ class _Steady(WorkflowInstance):
         decides = not act.is_replaying and bool(kinds - {"query_workflow", "remove_from_cache"})
         task_ns = act.timestamp.ToNanoseconds()
         belongs_to_no_task = decides and task_ns == self._task_ns and act.history_length > self._seen_events
-        if belongs_to_no_task or (self._came_late and _waited(act)):
+        if belongs_to_no_task or (self._is_doubtful and _waited(act)):
+            self._punctuality.refused(act.run_id)
             refused = WorkflowActivationCompletion(run_id=act.run_id)
             refused.failed.failure.message = ASK_AGAIN
             return refused
         if decides and task_ns != self._task_ns:
             # What is read anew came before it was read, which may take long.
             came_s = time.monotonic() if self._read_anew_s is None else self._read_anew_s
-            self._came_late = self._punctuality.is_too_late(came_s, task_ns, COMES_WITHIN_S)
+            self._is_doubtful = self._punctuality.is_doubtful(act.run_id, came_s, task_ns, COMES_WITHIN_S)
         if not act.is_replaying or "query_workflow" in kinds:
             self._read_anew_s = None
         self._seen_events, self._task_ns = act.history_length, task_ns
