@@ -202,7 +202,7 @@ def _show_restore(report: RestoreReport, as_json: bool) -> None:
     if as_json:
         echo_json(report)
         return
-    console.print(_table(report.files))
+    console.print(_table(report.files, took=False))
     console.print(f"\n{report.state_dir}: as of {utc(report.made_at_ms)}, restored in {report.took_s:.1f} s")
     if report.moved_aside is not None:
         console.print(f"the former state is kept: {report.moved_aside}")
@@ -210,17 +210,19 @@ def _show_restore(report: RestoreReport, as_json: bool) -> None:
         console.print(f"now: {line}")
 
 
-def _table(files: list[Copied]) -> Table:
+def _table(files: list[Copied], *, took: bool = True) -> Table:
     table = Table("what", box=None, header_style="dim")
-    table.add_column("size", justify="right")
-    table.add_column("took", justify="right")
+    for name in ("size", "took") if took else ("size",):
+        table.add_column(name, justify="right")
     for each in files:
-        table.add_row(each.name, _amount(each.size), f"{each.took_s:.2f} s")
+        table.add_row(each.name, _amount(each.size), *([f"{each.took_s:.2f} s"] if took else []))
     return table
 
 
 def _amount(size: int) -> str:
     """Bytes for people."""
+    if size < 1_000:
+        return f"{size} B"
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 

@@ -38,7 +38,7 @@ BUSY_S = 30.0
 
 
 class Copied(BaseModel):
-    """`name` is relative to the state folder."""
+    """`name` is relative to the state folder; `took_s` is what it took to copy and check it for the backup."""
 
     name: str
     size: int
