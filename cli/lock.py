@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cli.errors import CommandFailed
 
+LOCK_FILE = "stack.lock"
 WAIT_S = 10.0
 """For the processes of a stack that was killed: they end by themselves, after what they have in hand."""
 
@@ -17,7 +18,7 @@ class StackLock:
 
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.fd = os.open(state_dir / "stack.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self.fd = os.open(state_dir / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         self._state_dir = state_dir
 
     def take(self) -> None:

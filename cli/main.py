@@ -31,6 +31,8 @@ COMMANDS = {
     "simulator": "cli.process_commands",
     "doctor": "cli.doctor",
     "codec": "cli.codec",
+    "backup": "cli.backup",
+    "restore": "cli.backup",
 }
 """Where each is. Only the one asked for is loaded: all of them take seconds and 100 MB."""
 EXPECTED = {

@@ -14,6 +14,8 @@ from telemetry import logs
 __all__ = ["Endpoint", "PrivateKey", "SetupRefused", "endpoint", "load_key"]
 
 KEY_VARIABLE = "HYPERTRADER_PRIVATE_KEY"
+PAPER_KEY = "paper.key"
+"""In the state folder."""
 _URLS = {Network.MAINNET: "https://api.hyperliquid.xyz", Network.TESTNET: "https://api.hyperliquid-testnet.xyz"}
 
 
@@ -69,7 +71,7 @@ def load_key(settings: Settings, *, make: bool = True) -> PrivateKey:
         return _read(settings.private_key_file)
     if settings.network is not Network.PAPER:
         raise SetupRefused(f"network is {settings.network} and there is no key: set {KEY_VARIABLE} or private_key_file")
-    path = settings.state_dir / "paper.key"
+    path = settings.state_dir / PAPER_KEY
     if not make and not path.exists():
         raise SetupRefused(f"there is no key in {settings.state_dir}: name the folder with --state-dir")
     return _paper_key(path)

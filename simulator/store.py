@@ -5,6 +5,8 @@ machine that loses power may lose the last moments. A file of an older version g
 the fields they lack as they are read.
 """
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterable
 from decimal import Decimal
@@ -26,6 +28,7 @@ CREATE TABLE IF NOT EXISTS funded_hour (one INTEGER PRIMARY KEY, hour_ms INTEGER
 CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY, position_s REAL, start_ms INTEGER, paused INTEGER);
 """
 FILE_NAME = "simulator.db"
+LOCK_NAME = "simulator.lock"
 
 
 class ClockState(NamedTuple):
@@ -41,25 +44,28 @@ class StateInUse(Exception):
 
 
 class Store:
-    """One writer: the file is locked for as long as the store is open."""
+    """One writer: a lock beside the file is held for as long as the store is open. Others may read meanwhile."""
 
     def __init__(self, state_dir: Path) -> None:
         state_dir.mkdir(parents=True, exist_ok=True)
         self.file = state_dir / FILE_NAME
+        # Not SQLite's own exclusive lock: under that nobody could make a backup.
+        self._lock = os.open(state_dir / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._db = sqlite3.connect(self.file, isolation_level=None, timeout=1.0, check_same_thread=False)
         try:
-            self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=OFF")
             self._db.executescript(_SCHEMA)
-        except sqlite3.OperationalError as error:
-            self._db.close()
+        except (BlockingIOError, sqlite3.OperationalError) as error:
+            self.close()
             raise StateInUse(
                 f"{self.file} is open in another simulator: stop it or choose another state folder"
             ) from error
 
     def close(self) -> None:
         self._db.close()
+        os.close(self._lock)
 
     def clock(self) -> ClockState | None:
         """Where the path was left; None in a new folder."""

@@ -93,7 +93,7 @@ class Book:
             purpose = _purpose(self._state, decision.state)
             self._count_order()
             intent = await self._desk.prepare(qty, price)
-            if self._was_told_otherwise() or self._waited(intent):
+            if self._was_told_otherwise() or self._waited(intent) or self._has_to_look():
                 self.taken = 0
                 return
             self._desk.note_intent(intent, purpose)
@@ -143,6 +143,10 @@ class Book:
         record.looked_for_ms = newest_ms
         record.look_due = record.look_due or "a price waited"
         return True
+
+    def _has_to_look(self) -> bool:
+        """A worker came back while the order was prepared, maybe to a trade of a backup: the exchange may be ahead."""
+        return self._desk.may_be_restored and self._record.look_due is not None
 
     def _was_told_otherwise(self) -> bool:
         """Paused or told to close while an order was being prepared: it was not sent, so it is not sent."""

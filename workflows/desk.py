@@ -60,6 +60,8 @@ class Desk:
         self.as_in_0_1 = False
         """In a run that release 0.1.0 began: it replays as it was."""
         self.preparing = False
+        self.may_be_restored = False
+        """An intent is made so that it is right too in a trade that goes on from a backup."""
 
     @property
     def _tag(self) -> str:
@@ -83,8 +85,9 @@ class Desk:
             nonce = await self.draw_nonce()
         finally:
             self.preparing = False
+        self.may_be_restored = not self.as_in_0_1 and workflow.patched("may be restored from a backup")
         return Intent(
-            cloid=f"0x{self._tag}{workflow.uuid4().hex[:16]}",
+            cloid=f"0x{self._tag}{self._own(nonce)}",
             account=record.account,
             signer=record.signer,
             nonce=nonce,
@@ -97,6 +100,11 @@ class Desk:
             expires_after_ms=now_ms() + EXPIRY_MS,
             traceparent=self._trace_decision(qty, price),
         )
+
+    def _own(self, nonce: int) -> str:
+        """The second half of a cloid. A trade that goes on from a backup draws the same random numbers once more, but
+        never the same nonce: an order must not find the fills of another, which the exchange alone remembers."""
+        return f"{nonce:016x}" if self.may_be_restored else workflow.uuid4().hex[:16]
 
     async def prepare_stop(self, stop: StopOrder) -> Intent:
         """Fix a stop for good, reduce-only; once triggered it may fill far from its price rather than not at all."""

@@ -18,12 +18,14 @@ with workflow.unsafe.imports_passed_through():
     from strategy.values import Execution, plain, round_down
     from workflows.asked import TradeInput
     from workflows.contracts import Mode, TradeRecord
-    from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, inspect_market
+    from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, inspect_market, read_position
     from workflows.diary import Diary, now_ms
 
 EXPECTED_SLIPPAGE_BPS = Decimal(1)
 TRIES_MAX = 5
 RETRY_AFTER = timedelta(seconds=1)
+LATE_MS = 3_000
+"""An order whose nonce is drawn so long after the position was known waited for a worker."""
 
 
 async def check_beforehand(asked: TradeInput) -> None:
@@ -36,6 +38,7 @@ async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
     """Check, set leverage, buy; afterwards the record holds an open trade. Raises Refused with nothing opened."""
     asked = record.input
     facts = await inspect_market(asked.network, asked.coin)
+    known_ms = now_ms()
     proposal = _proposal(asked, facts, facts.rules.mid_price)
     _check(asked, facts, proposal)
     leverage, margin_usd = proposal.leverage, proposal.margin_usd
@@ -53,7 +56,7 @@ async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
         min_notional_usd=facts.rules.min_notional_usd,
         limits=asked.limits,
     )
-    execution, since_ms = await _buy(record, desk, terms, margin_usd, proposal.price)
+    execution, since_ms = await _buy(record, desk, terms, margin_usd, proposal.price, known_ms)
     state = opened(terms, asked.unit_size, margin_usd, execution, unit_mode=asked.unit_mode)
     record.state, record.since_ms, record.last_price = state, since_ms, execution.average_price
     record.opened_ms = record.agreed_ms = record.funding_ms = since_ms + 1
@@ -146,8 +149,19 @@ def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> Iterator[str]:
         )
 
 
+async def _check_nothing_else_is_held(coin: str, network: str, bought: Decimal) -> None:
+    """An opening of a backup may have gone on without us: what it bought is not bought twice. Raises Refused."""
+    held = (await read_position(network, coin)).size
+    if held != bought:
+        raise refused(
+            f"the account holds {plain(held):f} {coin}, and this opening bought {plain(bought):f}: somebody traded, or "
+            f"it is an opening of a backup that had gone on; nothing more is bought: close what is there "
+            f"(hypertrader exchange close {coin}) and start again"
+        )
+
+
 async def _buy(
-    record: TradeRecord, desk: Desk, terms: Terms, margin_usd: Decimal, price: Decimal
+    record: TradeRecord, desk: Desk, terms: Terms, margin_usd: Decimal, price: Decimal, known_ms: int
 ) -> tuple[Execution, int]:
     """The opening position, in as many orders as the book takes, and the time of its last fill."""
     target = round_down(margin_usd * terms.leverage / price, terms.lot)
@@ -156,8 +170,11 @@ async def _buy(
         intent = await desk.prepare(target - size, price)
         if record.close_reason is not None and not desk.as_in_0_1:
             break
+        if desk.may_be_restored and intent.nonce - known_ms > LATE_MS:
+            await _check_nothing_else_is_held(terms.coin, record.input.network, size)
         desk.note_intent(intent, "opening")
         outcome = await desk.send(intent, "opening")
+        known_ms = now_ms()
         if outcome.status is OutcomeStatus.REJECTED and outcome.reason not in WORTH_A_NEW_INTENT and not size:
             raise refused(f"the exchange refused the opening order: {outcome.text}")
         for fill in outcome.fills:

@@ -13,7 +13,8 @@ from activities.messages import TRADES_QUEUE
 from exchange.errors import NotSent
 from simulator.config import Depth
 from tests.workflows.conftest import Rig, rig_of
-from tests.workflows.test_reconcile import half_closed_by_hand, impatient
+from tests.workflows.test_reconcile import NOW, half_closed_by_hand, impatient
+from workflows import opening
 from workflows.asked import TradeInput
 from workflows.contracts import Mode, TradeRecord
 
@@ -187,3 +188,54 @@ async def test_two_hands_during_a_close_are_booked_at_their_own_prices(rig: Rig)
     result = await rig.trade.result()
     assert await rig.net_position() == 0
     assert Decimal(result["pnl_usd"]) == pytest.approx(await equity_made(rig), abs=Decimal("0.01"))
+
+
+class NoSlots:
+    """No trade gets a nonce until `end`; a hand does."""
+
+    def __init__(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = asyncio.Event()
+        self._rig, self._patch = rig, monkeypatch
+        self._draw, self._hand = rig.gateway.draw_nonce, asyncio.current_task()
+        monkeypatch.setattr(rig.gateway, "draw_nonce", self._refuse)
+
+    def _refuse(self) -> int:
+        if asyncio.current_task() is self._hand:
+            return self._draw()
+        self.asked.set()
+        raise NotSent("all nonce slots are taken")
+
+    def end(self) -> None:
+        self._patch.setattr(self._rig.gateway, "draw_nonce", self._draw)
+
+
+async def test_a_look_that_comes_due_while_an_order_is_prepared_goes_first(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = await rig.open()
+    assert opened.anchor_price is not None
+    slots = NoSlots(rig, monkeypatch)
+    await rig.market(opened.anchor_price - 2)
+    await rig.tell(opened.anchor_price - 2)
+    await asyncio.wait_for(slots.asked.wait(), 10)
+    # As of a backup: the exchange has gone on, and a worker says that it is here.
+    await rig.gateway.place_market_order("ETH", "sell", Decimal("0.01"))
+    await rig.trade.signal("was_away", NOW)
+    slots.end()
+    await rig.until(lambda now: now.mode is Mode.ATTENTION)
+    assert len(await rig.orders_accepted()) == 2, "the opening and the hand"
+
+
+async def test_an_opening_that_waited_buys_nothing_beside_what_it_does_not_know(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "LATE_MS", 0)
+    slots = NoSlots(rig, monkeypatch)
+    await begin(rig)
+    await asyncio.wait_for(slots.asked.wait(), 10)
+    await rig.gateway.place_market_order("ETH", "buy", Decimal("0.01"))
+    slots.end()
+    with pytest.raises(WorkflowFailureError) as failed:
+        await rig.trade.result()
+    assert "holds 0.01 ETH, and this opening bought 0" in str(failed.value.cause)
+    assert len(await rig.orders_accepted()) == 1, "the hand's"
