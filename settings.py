@@ -1,14 +1,18 @@
 """Where this installation lives and whom it trades for: read once from HYPERTRADER_* variables.
 
 The private key is not a setting: `exchange.network.load_key` reads it where it is used, so it can't be printed with
-the rest. Nor are the payload keys (`encryption.load_keys`) and the webhook (`activities.notifying.notify_url`).
+the rest. Nor are the payload keys (`encryption.load_keys`) and the addresses of notices (`activities.channels`).
 """
 
 import os
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+MAY_BE_SILENT = ("reset", "outage")
+"""Notices that nobody has to act on."""
 
 
 class Network(StrEnum):
@@ -43,6 +47,12 @@ class Settings(BaseModel):
     nonce_slots: int = Field(default=16, ge=1, le=1024, validate_default=True)
     slippage_bps: int = Field(default=50, ge=1, le=1000)
     """How far from the deciding price a market order may fill."""
+    notify_per_hour: int = Field(default=30, ge=1, le=1000)
+    """Messages to each channel; what is above it is told together, later."""
+    notify_silent: str = ""
+    """Kinds of notices that are logged and sent to nobody, comma separated."""
+    notify_liquidation_pct: Decimal = Field(default=Decimal(10), ge=0, le=50)
+    """Of the mark price: a liquidation price nearer than this is told of; 0 is never."""
     trace_file: Path | None = None
     log_level: str = "INFO"
 
@@ -51,6 +61,14 @@ class Settings(BaseModel):
     def _lower_case(cls, value: str | None) -> str | None:
         return value.lower() if value else value
 
+    @field_validator("notify_silent")
+    @classmethod
+    def _may_be_silent(cls, value: str) -> str:
+        for kind in value.split(","):
+            if kind.strip() not in (*MAY_BE_SILENT, ""):
+                raise ValueError(f"notify_silent is {value}: of {', '.join(MAY_BE_SILENT)} any are allowed")
+        return value
+
     @field_validator("nonce_slots")
     @classmethod
     def _slot_is_one_of_them(cls, value: int, info: ValidationInfo) -> int:
@@ -58,6 +76,10 @@ class Settings(BaseModel):
         if slot is not None and slot >= value:
             raise ValueError(f"nonce_slot is {slot}; with so many slots 0 to {value - 1} is allowed")
         return value
+
+    @property
+    def silent_notices(self) -> frozenset[str]:
+        return frozenset(kind.strip() for kind in self.notify_silent.split(",")) - {""}
 
     @property
     def journal(self) -> str:

@@ -17,7 +17,7 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
 from activities.messages import TRADES_QUEUE, orders_queue
-from activities.notifying import notify, notify_url
+from activities.notifying import notify_url
 from activities.recording import RecordingActivities
 from activities.trading import TradingActivities
 from connection import TemporalUnreachable, connect
@@ -84,7 +84,8 @@ def orders_worker(client: Client, trading: TradingActivities, recording: Recordi
 
 def _reads(trading: TradingActivities) -> list[Callable[..., Any]]:
     looking = [trading.looking.look, trading.looking.cancel_resting]
-    return [trading.inspect_market, trading.current_price, trading.read_position, trading.draw_nonce, *looking, notify]
+    notice = trading.telling.notify
+    return [trading.inspect_market, trading.current_price, trading.read_position, trading.draw_nonce, *looking, notice]
 
 
 def workflow_runner() -> SteadyRunner:
@@ -156,6 +157,7 @@ async def run(settings: Settings) -> None:
         recording = RecordingActivities(journal)
         presence = Presence(client, settings.state_dir, gateway.signer)
         await stack.enter_async_context(running(presence.run()))
+        await stack.enter_async_context(running(trading.telling.tell_what_waits_forever()))
         # A price may wait for a trade whose position a hand has changed: the word that makes it look goes first.
         await presence.announced(ANNOUNCED_WITHIN_S)
         await stack.enter_async_context(orders_worker(client, trading, recording, gateway.signer))

@@ -62,6 +62,7 @@ class LookingActivities:
     def __init__(self, gateway: HyperliquidGateway, settings: Settings) -> None:
         self._gateway = gateway
         self._network = settings.network
+        self._near_pct = settings.notify_liquidation_pct
         self._shared = Shared(self._facts)
 
     @activity.defn
@@ -70,7 +71,8 @@ class LookingActivities:
         self._check_own(request)
         async with heartbeating(), told_to_temporal():
             facts = await self._shared.answer(_since(request))
-        return _of_coin(facts, request).model_copy(update={"missed": await self._missed(request)})
+        here = {"missed": await self._missed(request), "liquidation_within_pct": self._near_pct}
+        return _of_coin(facts, request).model_copy(update=here)
 
     @activity.defn
     async def cancel_resting(self, request: LookRequest) -> int:

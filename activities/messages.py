@@ -1,6 +1,7 @@
 """What workflows say to activities and hear back. Nothing here does anything, so workflow code may import it."""
 
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
@@ -134,6 +135,8 @@ class Findings(Message):
     """None when it could not be asked for now: it is asked for again from the same moment."""
     missed: PriceRange | None = None
     """Of the stretch asked for; None where nothing was traded, or nobody could say."""
+    liquidation_within_pct: Decimal = Decimal(0)
+    """Of the mark price: how near this installation calls near; 0 is never."""
 
 
 class SpotQuestion(Message):
@@ -181,6 +184,17 @@ class LedgerFacts(Message):
     updates: tuple[LedgerUpdate, ...]
 
 
+class NoticeKind(StrEnum):
+    ATTENTION = "attention"
+    """Something a person decides or has to see to, a stop included."""
+    LIQUIDATION = "liquidation"
+    """It is near."""
+    RESET = "reset"
+    """A cycle ended with its profit."""
+    OUTAGE = "outage"
+    """What was missed while something was away."""
+
+
 class Notice(Message):
     """What a person should know now."""
 
@@ -188,3 +202,8 @@ class Notice(Message):
     coin: str
     text: str
     at_ms: int
+    kind: NoticeKind = NoticeKind.ATTENTION
+
+    @property
+    def urgent(self) -> bool:
+        return self.kind in (NoticeKind.ATTENTION, NoticeKind.LIQUIDATION)

@@ -1,73 +1,109 @@
-"""Telling a person: a log line of level ERROR, and a POST to the webhook of HYPERTRADER_NOTIFY_URL when there is one.
+"""Telling a person: a log line, and a message to each channel of HYPERTRADER_NOTIFY_URL, never more than its ration."""
 
-The address often holds the receiver's token, so it is treated as a secret: it is no setting (those are printed and
-handed to other processes), and nothing raised or logged here repeats it.
-"""
-
+import asyncio
 import logging
 import os
-from urllib.parse import urlsplit
+import sqlite3
+import time
 
-import aiohttp
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.channels import NOTIFY_VARIABLE, Channel, NotTaken, channels
 from activities.messages import Notice
-from exchange.network import SetupRefused
+from activities.ration import Ration, Share
+from activities.wording import worded
+from settings import Settings
 
-NOTIFY_VARIABLE = "HYPERTRADER_NOTIFY_URL"
 TIMEOUT_S = 10.0
+LOOKS_EVERY_S = 15.0
+"""For room for what waits."""
 
 log = logging.getLogger("hypertrader.notice")
 
 
 def notify_url() -> str | None:
-    """Where notices are sent; None when they are only logged. Raises SetupRefused for what is no web address."""
-    url = os.environ.get(NOTIFY_VARIABLE)
-    if not url:
+    """Where notices are sent; None when they are only logged. Raises SetupRefused for what is no address."""
+    addresses = os.environ.get(NOTIFY_VARIABLE)
+    if not addresses or not channels(addresses):
         return None
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:
-        usable = False
-    if not usable:
-        raise SetupRefused(f"{NOTIFY_VARIABLE} is not an http:// or https:// address (it is a secret, so not shown)")
-    return url
+    return addresses
 
 
-@activity.defn
-async def notify(notice: Notice) -> None:
-    """Log a notice once, and deliver it. A delivery that fails raises a retryable `NotDelivered`; one whose answer is
-    lost is repeated, so a person may hear twice."""
-    if activity.info().attempt == 1:
-        log.error("%s: %s", notice.coin, notice.text, extra={"workflow_id": notice.workflow_id})
-    url = notify_url()
-    if url is not None:
-        await _deliver(url, notice)
+def listed() -> tuple[Channel, ...]:
+    """Raises SetupRefused, as at the start of a worker."""
+    return channels(os.environ.get(NOTIFY_VARIABLE) or "")
 
 
-async def _deliver(url: str, notice: Notice) -> None:
-    body = {
-        "title": f"HyperTrader {notice.coin}",
-        # Receivers that show one field show this one.
-        "text": f"{notice.coin}: {notice.text}",
-        "coin": notice.coin,
-        "workflow_id": notice.workflow_id,
-        "at_ms": notice.at_ms,
-    }
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    try:
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            # A redirected POST arrives as an empty GET, which a receiver may well answer with 200.
-            async with session.post(url, json=body, allow_redirects=False) as answer:
-                status = answer.status
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        # Neither its text nor itself as the cause: both name the address.
-        raise _not_delivered(type(error).__name__) from None
-    if not 200 <= status < 300:
-        raise _not_delivered(f"the receiver answered HTTP {status}")
+class Telling:
+    """Without settings every notice is a message of its own, at once."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._silent = settings.silent_notices if settings else frozenset()
+        self._ration: Ration | None = None
+        if settings is not None:
+            self._ration = Ration(settings.state_dir / "notices.db", settings.notify_per_hour)
+
+    @activity.defn
+    async def notify(self, notice: Notice) -> None:
+        """Log a notice once, and have each channel told. A try that fails with the retryable `NotDelivered` leaves word
+        which channels have it; one whose answer was lost may hear twice."""
+        info = activity.info()
+        if info.attempt == 1:
+            level = logging.ERROR if notice.urgent else logging.INFO
+            log.log(level, "%s: %s", notice.coin, notice.text, extra={"workflow_id": notice.workflow_id})
+        if notice.kind in self._silent:
+            return
+        have_it: set[int] = set(*info.heartbeat_details)
+        due = [each for each in listed() if each.place not in have_it]
+        ends = await asyncio.gather(*(self._tell(each, notice) for each in due), return_exceptions=True)
+        troubles: list[str] = []
+        for channel, end in zip(due, ends, strict=True):
+            match end:
+                case None:
+                    have_it.add(channel.place)
+                case NotTaken() | sqlite3.Error():
+                    troubles.append(f"channel {channel.name}: {end}")
+                case _:
+                    raise end
+        if troubles:
+            activity.heartbeat(sorted(have_it))
+            raise ApplicationError(f"the notice was not delivered: {'; '.join(troubles)}", type="NotDelivered")
+
+    async def tell_what_waits_forever(self) -> None:
+        while True:
+            await self.tell_what_waits()
+            await asyncio.sleep(LOOKS_EVERY_S)
+
+    async def tell_what_waits(self) -> None:
+        """To each channel that has room, in one message. What fails waits on."""
+        ration = self._ration
+        if ration is None:
+            return
+        for channel in listed():
+            try:
+                if share := await asyncio.to_thread(ration.take_waiting, channel.place, _now_ms()):
+                    await self._send(channel, share, ration)
+            except (NotTaken, sqlite3.Error) as error:
+                log.warning("channel %s was not told what waits: %s", channel.name, error)
+
+    async def _tell(self, channel: Channel, notice: Notice) -> None:
+        if self._ration is None:
+            await channel.send(worded([notice]), TIMEOUT_S)
+        elif share := await asyncio.to_thread(self._ration.take, channel.place, notice, _now_ms()):
+            await self._send(channel, share, self._ration)
+
+    async def _send(self, channel: Channel, share: Share, ration: Ration) -> None:
+        try:
+            await channel.send(worded(share.notices), TIMEOUT_S)
+        except BaseException:
+            ration.not_told(share)
+            raise
+        await asyncio.to_thread(ration.told, share)
 
 
-def _not_delivered(why: str) -> ApplicationError:
-    return ApplicationError(f"the notice was not delivered: {why}", type="NotDelivered")
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+notify = Telling().notify

@@ -10,6 +10,7 @@ from activities.failures import refused, told_to_temporal
 from activities.heartbeats import heartbeating
 from activities.looking import LookingActivities
 from activities.messages import CancelRequest, LeverageChange, MarketFacts, MarketQuestion, OrderRequest
+from activities.notifying import Telling
 from activities.saving import SavingActivities
 from exchange.gateway import HyperliquidGateway
 from exchange.port import CancelOutcome, OrderOutcome, Position
@@ -27,6 +28,7 @@ class TradingActivities:
         self._settings = settings
         self.looking = LookingActivities(gateway, settings)
         self.saving = SavingActivities(gateway, settings)
+        self.telling = Telling(settings)
 
     @activity.defn
     async def inspect_market(self, question: MarketQuestion) -> MarketFacts:

@@ -148,7 +148,7 @@ def price_beyond(anchor: Decimal, unit_size: Decimal, line: int, step: int, tick
 
 
 async def settled(client: Client, coin: str, price: Decimal) -> TradeStatus:
-    """The trade when it has acted on `price` and is at rest: nothing pending with Temporal but the feed's activity.
+    """The trade when it has acted on `price` and is at rest: nothing pending with Temporal but what goes on beside it.
 
     Waits through outages. Raises CommandFailed when it stops for attention or does not come to rest.
     """
@@ -166,9 +166,13 @@ async def settled(client: Client, coin: str, price: Decimal) -> TradeStatus:
     raise CommandFailed(f"the trade on {coin} stopped at {price:f}: {seen.attention}")
 
 
+BESIDE = ("track_units", "notify")
+"""What goes on while a trade rests: a person who can't be told is tried for an hour."""
+
+
 async def _is_at_rest(client: Client, coin: str) -> bool:
     raw = (await client.get_workflow_handle(workflow_id(coin)).describe()).raw_description
-    busy = any(pending.activity_type.name != "track_units" for pending in raw.pending_activities)
+    busy = any(pending.activity_type.name not in BESIDE for pending in raw.pending_activities)
     return not busy and not raw.HasField("pending_workflow_task")
 
 

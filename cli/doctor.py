@@ -14,7 +14,9 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.channels import NOTIFY_VARIABLE
 from activities.messages import FEED_QUEUE, TRADES_QUEUE, orders_queue
+from activities.notifying import listed
 from cli.common import AsJson, console, echo_json, run, settings
 from cli.errors import BadOption, CommandFailed
 from cli.temporal_server import ATTRIBUTES, retention
@@ -93,6 +95,7 @@ class _Checks:
             "clock": self._clock,
             "account": self._account,
             "journal": self._journal,
+            "notices": self._notices,
         }
 
     async def make(self, name: str) -> Finding:
@@ -192,6 +195,13 @@ class _Checks:
         finally:
             await journal.close()
         return f"holds {len(known)} trades"
+
+    async def _notices(self) -> str:
+        found = listed()
+        if not found:
+            return f"logged by the worker; no {NOTIFY_VARIABLE} here"
+        names = ", ".join(channel.name for channel in found)
+        return f"sent to {names}, at most {self._settings.notify_per_hour} an hour each"
 
     async def _connected(self) -> Client:
         if self._client is None:

@@ -21,8 +21,8 @@ from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from activities.channels import NOTIFY_VARIABLE
 from activities.messages import FEED_QUEUE, TRADES_QUEUE
-from activities.notifying import NOTIFY_VARIABLE
 from cli import temporal_server
 from cli.codec import PORT as CODEC_PORT
 from cli.lock import StackLock

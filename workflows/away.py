@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from activities.messages import NoticeKind
     from journal.entries import AwayRecord
     from workflows.contracts import Away, AwayReport, LastOrder, Mode, TradeRecord
     from workflows.diary import Diary, now_ms
+    from workflows.messenger import Messenger
 
 CAUGHT_UP_AFTER = timedelta(seconds=5)
 """From hearing of an outage: by then the feed has told what completed meanwhile."""
@@ -20,9 +22,10 @@ REPORTS_KEPT = 10
 class Homecoming:
     """Writes the reports, one after the other; the loop of the trade does the looking."""
 
-    def __init__(self, record: TradeRecord, diary: Diary, show: Callable[[], None]) -> None:
+    def __init__(self, record: TradeRecord, diary: Diary, messenger: Messenger, show: Callable[[], None]) -> None:
         self._record = record
         self._diary = diary
+        self._messenger = messenger
         self._show = show
 
     async def report_forever(self) -> None:
@@ -57,6 +60,7 @@ class Homecoming:
         )
         record.away_reports = [*record.away_reports, report][-REPORTS_KEPT:]
         self._diary.add(AwayRecord, **report.model_dump())
+        self._messenger.tell(report_words(report), NoticeKind.OUTAGE)
 
 
 def _was_on_its_way(order: LastOrder, away: Away) -> bool:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
+    from activities.messages import NoticeKind
     from exchange.port import Intent, OutcomeStatus
     from journal import entries
     from strategy.fibonacci import Fibonacci, Hedge
@@ -16,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import Mode, NeedsAttention, PendingOrder, TradeRecord, UnitsReached
     from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, execution_of
     from workflows.diary import Diary, moment, now_ms
+    from workflows.messenger import Messenger
 
 RETRY_AFTER = timedelta(seconds=1)
 """Between an order that found nobody to trade with and the next; it doubles."""
@@ -32,10 +34,11 @@ INBOX_MAX = 1_000
 
 
 class Book:
-    def __init__(self, record: TradeRecord, desk: Desk, diary: Diary) -> None:
+    def __init__(self, record: TradeRecord, desk: Desk, diary: Diary, messenger: Messenger) -> None:
         self._record = record
         self._desk = desk
         self._diary = diary
+        self._messenger = messenger
         self._fresh_price: Decimal | None = None
         self._retries = 0
         self.taken = 0
@@ -200,6 +203,11 @@ class Book:
             price=price,
             cycle_pnl_usd=ended.pnl_usd,
             allocation_usd=ended.state.allocation,
+        )
+        self._messenger.tell(
+            f"RESET at {plain(price):f}: cycle {ended.cycle} made {ended.pnl_usd:+.2f} USD; "
+            f"the allocation is {ended.state.allocation:.2f} USD",
+            NoticeKind.RESET,
         )
         terms = ended.state.terms
         if ended.state.allocation * terms.leverage < terms.min_notional_usd:

@@ -206,6 +206,8 @@ class TradeRecord(BaseModel):
     away_reports: list[AwayReport] = Field(default_factory=list)
     units_reached: list[UnitsReached] = Field(default_factory=list)
     """The newest, for those reports."""
+    near_liquidation: bool = False
+    """And somebody was told."""
     notices: list[Notice] = Field(default_factory=list)
     """Not delivered yet."""
     new_unit_size: Decimal | None = None

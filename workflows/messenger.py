@@ -9,7 +9,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import Notice
+    from activities.messages import Notice, NoticeKind
     from workflows.contracts import TradeRecord
     from workflows.diary import now_ms
 
@@ -23,12 +23,21 @@ class Messenger:
         self._record = record
         self._note = note
 
-    def tell(self, text: str) -> None:
-        """Put it in the queue; the newest are kept."""
+    def tell(self, text: str, kind: NoticeKind = NoticeKind.ATTENTION) -> None:
+        """Put it in the queue; of too many those go first that are not urgent, the oldest first."""
+        if kind is not NoticeKind.ATTENTION and not workflow.patched("notices that are no alarm"):
+            return
         notice = Notice(
-            workflow_id=workflow.info().workflow_id, coin=self._record.input.coin, text=text[:1000], at_ms=now_ms()
+            workflow_id=workflow.info().workflow_id,
+            coin=self._record.input.coin,
+            text=text[:1000],
+            at_ms=now_ms(),
+            kind=kind,
         )
-        self._record.notices = [*self._record.notices, notice][-WAITING_MAX:]
+        waiting = [*self._record.notices, notice]
+        if len(waiting) > WAITING_MAX:
+            waiting.remove(next((each for each in waiting if not each.urgent), waiting[0]))
+        self._record.notices = waiting
 
     async def all_told(self) -> None:
         """Before the trade is gone; but it doesn't wait long for whoever should hear it."""
@@ -39,7 +48,7 @@ class Messenger:
     async def deliver_forever(self) -> None:
         while True:
             await workflow.wait_condition(lambda: bool(self._record.notices))
-            notice = self._record.notices[0]
+            notice = next((each for each in self._record.notices if each.urgent), self._record.notices[0])
             try:
                 await workflow.execute_activity(
                     "notify",

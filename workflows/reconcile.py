@@ -10,7 +10,7 @@ from decimal import Decimal
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import Findings
+    from activities.messages import Findings, NoticeKind
     from exchange.port import Fill
     from journal import entries
     from strategy.fold import adopted, corrected
@@ -21,6 +21,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import Difference, Mode, NeedsAttention, TradeRecord
     from workflows.desk import Desk, current_price
     from workflows.diary import Diary, now_ms
+    from workflows.liquidation import is_near, nearness_words
+    from workflows.messenger import Messenger
 
 LOOKS_EVERY = timedelta(minutes=5)
 """If nothing else made us look."""
@@ -30,11 +32,12 @@ FILLS_SHOWN = 10
 
 
 class Reconciler:
-    def __init__(self, record: TradeRecord, desk: Desk, diary: Diary, backstop: Backstop) -> None:
+    def __init__(self, record: TradeRecord, desk: Desk, diary: Diary, backstop: Backstop, messenger: Messenger) -> None:
         self._record = record
         self._desk = desk
         self._diary = diary
         self._backstop = backstop
+        self._messenger = messenger
 
     def has_work(self) -> bool:
         """A look is due, and no order is on its way: until its outcome is known, the two may well differ."""
@@ -84,12 +87,20 @@ class Reconciler:
         record.looked_ms = now_ms()
         self._book_funding(findings)
         self._backstop.compare(findings)
+        self._warn_of_liquidation(findings)
         if away is not None:
             seen = away.model_copy(update={"looked": True, "missed": findings.missed})
             record.away = [seen if each == away else each for each in record.away]
         if any(not each.looked for each in record.away):
             record.look_due = "prices missed"
         return findings
+
+    def _warn_of_liquidation(self, findings: Findings) -> None:
+        record, position = self._record, findings.position
+        near = is_near(position, findings.liquidation_within_pct, was_near=record.near_liquidation)
+        if near and not record.near_liquidation:
+            self._messenger.tell(nearness_words(position), NoticeKind.LIQUIDATION)
+        record.near_liquidation = near
 
     async def settle_answer(self) -> None:
         """Do what a person decided. Raises NeedsAttention when it can't be done."""

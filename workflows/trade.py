@@ -45,11 +45,11 @@ class Trade(Handlers):
         self._record = record
         self._diary = Diary(record)
         self._desk = Desk(record, self._diary)
-        self._book = Book(record, self._desk, self._diary)
         self._commands = Commands(record, self._diary)
-        self._backstop = Backstop(record, self._desk, self._commands)
-        self._reconciler = Reconciler(record, self._desk, self._diary, self._backstop)
         self._messenger = Messenger(record, self._commands.note)
+        self._book = Book(record, self._desk, self._diary, self._messenger)
+        self._backstop = Backstop(record, self._desk, self._commands)
+        self._reconciler = Reconciler(record, self._desk, self._diary, self._backstop, self._messenger)
         self._reconciles = False
         """False only in a run that release 0.1.0 began: it replays as it was, and is renewed as soon as it is live."""
         self._display = Display(record)
@@ -117,7 +117,7 @@ class Trade(Handlers):
     def _in_the_background(self) -> list[asyncio.Task[None]]:
         tasks = [asyncio.create_task(self._diary.write_forever())]
         if self._reconciles:
-            homecoming = Homecoming(self._record, self._diary, self._display.show)
+            homecoming = Homecoming(self._record, self._diary, self._messenger, self._display.show)
             tasks += [
                 asyncio.create_task(work)
                 for work in (
