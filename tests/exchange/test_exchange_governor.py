@@ -86,6 +86,17 @@ async def test_a_storm_of_reads_is_never_refused_and_an_order_passes_through_it(
     assert refused(stage) == 0
 
 
+async def test_what_an_answer_did_not_weigh_is_given_to_those_who_wait(
+    stage: Stage, governor: Governor, governed: Governed
+) -> None:
+    """One list of fills at a time has room; each turns out to be empty."""
+    fills = {"type": "userFillsByTime", "user": stage.gateway.account, "startTime": 0}
+    ask = governed(stage, governor)._transport.info
+    async with asyncio.timeout(10):
+        assert await asyncio.gather(*(ask(fills) for _ in range(3))) == [[], [], []]
+    assert governor.left() == SHARE - 3 * 20
+
+
 async def test_without_a_governor_the_same_exchange_refuses(stage_of: StartStage, governed: Governed) -> None:
     stage = await stage_of(weight_per_minute=SHARE)
     ask = governed(stage, Governor(None), direct=True)._transport.info
