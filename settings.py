@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 MAY_BE_SILENT = ("reset", "outage")
 """Notices that nobody has to act on."""
+WEIGHT_PER_MINUTE = 1_200
+"""Of all requests from one address of the network, by the exchange's own table of weights."""
+WEIGHT_MIN = 200
+"""With less, the heaviest list could not be asked for beside what is kept for orders."""
 
 
 class Network(StrEnum):
@@ -34,6 +38,12 @@ class Settings(BaseModel):
     temporal_namespace: str = "default"
     exchange_url: str = "http://127.0.0.1:7250"
     """The simulator's; read for the paper network only."""
+    paper_limits: bool = False
+    """Whether the simulator limits requests as the exchange does, and we keep to it."""
+    worker_weight: int = Field(default=700, ge=WEIGHT_MIN, le=WEIGHT_PER_MINUTE, validate_default=True)
+    """What a worker may use of the requests' weight that the exchange allows one address of the network in a minute."""
+    feed_weight: int = Field(default=200, ge=WEIGHT_MIN, le=WEIGHT_PER_MINUTE, validate_default=True)
+    command_weight: int = Field(default=300, ge=WEIGHT_MIN, le=WEIGHT_PER_MINUTE, validate_default=True)
     account: str | None = None
     """Address whose positions are traded; the key's own address when not given."""
     private_key_file: Path | None = None
@@ -67,6 +77,17 @@ class Settings(BaseModel):
         for kind in value.split(","):
             if kind.strip() not in (*MAY_BE_SILENT, ""):
                 raise ValueError(f"notify_silent is {value}: of {', '.join(MAY_BE_SILENT)} any are allowed")
+        return value
+
+    @field_validator("command_weight")
+    @classmethod
+    def _one_of_each_fits(cls, value: int, info: ValidationInfo) -> int:
+        others = [info.data.get(name, 0) for name in ("worker_weight", "feed_weight")]
+        if value + sum(others) > WEIGHT_PER_MINUTE:
+            raise ValueError(
+                f"worker_weight, feed_weight and it add up to {value + sum(others)}; {WEIGHT_PER_MINUTE} a minute is"
+                " allowed for all processes behind one address of the network"
+            )
         return value
 
     @field_validator("nonce_slots")

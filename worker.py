@@ -24,7 +24,8 @@ from connection import TemporalUnreachable, connect
 from encryption import data_converter
 from exchange.errors import NotSent, Unknown
 from exchange.gateway import HyperliquidGateway
-from exchange.network import load_key
+from exchange.governor import Governor
+from exchange.network import endpoint, load_key
 from feed.presence import Presence
 from feed.tasks import running
 from journal.store import Journal
@@ -145,7 +146,8 @@ async def run(settings: Settings) -> None:
         # What can't work is found out now, not at the first notice or after asking the exchange.
         notify_url()
         data_converter(settings)
-        gateway = HyperliquidGateway.connect(settings, key=load_key(settings))
+        governor = Governor.of(endpoint(settings), settings.worker_weight)
+        gateway = HyperliquidGateway.connect(settings, key=load_key(settings), governor=governor)
         stack.push_async_callback(gateway.close)
         await _check_account(gateway)
         journal = Journal(settings.journal)

@@ -44,7 +44,7 @@ class PlainScript:
 
     def __init__(self, settings: Settings, key: PrivateKey, anchor: Decimal) -> None:
         self._tracker = UnitTracker(UnitGrid(anchor_price=anchor, unit_size=SCRIPT_UNIT))
-        self._ccxt = QuietHyperliquid(endpoint(settings), key.address, key, rate_limited=False)
+        self._ccxt = QuietHyperliquid(endpoint(settings), key.address, key)
         self._ws_url = settings.exchange_url.replace("http", "ws", 1) + "/ws"
         self.arrived_ns: dict[str, int] = {}
         self.ready = asyncio.Event()

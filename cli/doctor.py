@@ -30,6 +30,7 @@ from settings import Settings
 
 SKEW_MS_MAX = 2_000
 RETENTION_MIN = timedelta(days=30)
+ACTIONS_LEFT_MIN = 1_000
 POLL_AGE_S_MAX = 75
 """A process that waits for work asks again every 60 s at the latest."""
 
@@ -94,6 +95,7 @@ class _Checks:
             "exchange": self._exchange,
             "clock": self._clock,
             "account": self._account,
+            "address budget": self._address_budget,
             "journal": self._journal,
             "notices": self._notices,
         }
@@ -186,6 +188,16 @@ class _Checks:
         gateway = self._connected_gateway()
         await gateway.check_account_mode()
         return f"{gateway.account} in a supported mode; {gateway.signer} may sign for it"
+
+    async def _address_budget(self) -> str:
+        budget = await self._connected_gateway().address_budget()
+        text = f"{budget.left:,} of {budget.cap:,} requests left ({budget.volume_usd:,.0f} USD traded so far)"
+        if budget.left < ACTIONS_LEFT_MIN:
+            raise CommandFailed(
+                f"{text} -> each USD traded brings one more; with none left one order passes every ten seconds: "
+                f"take a larger unit size, which orders less often, or trade larger"
+            )
+        return text
 
     async def _journal(self) -> str:
         journal = Journal(self._settings.journal)

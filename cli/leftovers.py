@@ -46,7 +46,9 @@ async def close_leftovers(
     with contextlib.suppress(OSError):
         # Nonces are drawn there. Where that can't be, it is said of each coin.
         make_state_dir(settings)
-    gateway = HyperliquidGateway.connect(settings.model_copy(update={"account": account}), key=key)
+    gateway = HyperliquidGateway.connect(
+        settings.model_copy(update={"account": account}), key=key, governor=venue.governor
+    )
     why: dict[str, str] = {}
     refusals: Counter[str] = Counter()
     try:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from cli.common import decimal_option, make_state_dir, run, settings
 from cli.errors import BadOption, CommandFailed
 from cli.ports import Ports
+from settings import WEIGHT_PER_MINUTE
 from telemetry import logs
 
 
@@ -75,6 +76,7 @@ def simulator(
             paused=paused,
             funding=funding_rates(funding or ("none" if still else USUAL_RATE)),
             fault_seed=fault_seed,
+            weight_per_minute=WEIGHT_PER_MINUTE if chosen.paper_limits else None,
             funded=dict(_deposit(text) for text in fund or ()),
         )
     except ValidationError as error:

@@ -13,8 +13,9 @@ import aiohttp
 from pydantic import BaseModel
 
 from cli.errors import CommandFailed
-from exchange import shapes
-from exchange.errors import Unknown
+from exchange import shapes, weights
+from exchange.errors import NotSent, Unknown
+from exchange.governor import Governor
 from exchange.network import endpoint
 from exchange.port import MarketRules, OpenOrder, Position
 from settings import Network, Settings
@@ -45,6 +46,7 @@ class Venue:
 
     def __init__(self, settings: Settings) -> None:
         self._at = endpoint(settings)
+        self.governor = Governor.of(self._at, settings.command_weight)
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
 
     async def __aenter__(self) -> "Venue":
@@ -93,9 +95,16 @@ class Venue:
 
     async def _info(self, request: dict[str, str]) -> Any:
         try:
-            async with self._session.post(f"{self._at.url}/info", json=request) as answer:
-                answer.raise_for_status()
-                return await answer.json()
+            async with self.governor.turn(weights.of_info(request)) as turn:
+                async with self._session.post(f"{self._at.url}/info", json=request) as answer:
+                    if answer.status == 429:
+                        turn.was_not_let_in(over_limit=True)
+                    answer.raise_for_status()
+                    found = await answer.json()
+                turn.came_to(found)
+                return found
+        except NotSent as error:
+            raise CommandFailed(f"the exchange was not asked: {error}; try again in a minute") from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             cure = "check the connection and try again"
             if self._at.network is Network.PAPER:

@@ -30,7 +30,14 @@ class ExchangeError(Exception):
 
 
 class NotSent(ExchangeError):
-    """The request had no effect: safe to do again as it is (no connection, rate limit)."""
+    """The request had no effect: safe to do again as it is (no connection, rate limit).
+
+    `over_limit`: the exchange refused it because too much was asked from this address of the network.
+    """
+
+    def __init__(self, text: str, *, over_limit: bool = False) -> None:
+        super().__init__(text)
+        self.over_limit = over_limit
 
 
 class Rejected(ExchangeError):

@@ -12,11 +12,13 @@ from exchange.actions import NOOP, cancel_action, cancel_by_cloid_action, levera
 from exchange.cancelling import cancel
 from exchange.errors import NotSent, Rejected
 from exchange.execution import execute
+from exchange.governor import Governor
 from exchange.market_orders import MarketOrders, Number
 from exchange.network import endpoint
 from exchange.nonces import NonceSource, wall_ms
 from exchange.port import (
     AccountFacts,
+    AddressBudget,
     Balance,
     CancelOutcome,
     Fill,
@@ -71,10 +73,12 @@ class HyperliquidGateway:
         self.spot = Spot(transport, self.account, signer, self.draw_nonce, self._vault_address)
 
     @classmethod
-    def connect(cls, settings: Settings, *, key: PrivateKey) -> "HyperliquidGateway":
-        """Opens nothing yet: connection, markets and nonce slot are taken when first needed. Raises SetupRefused."""
-        account = settings.account or key.address
-        return cls(Transport(endpoint(settings), account, key), settings, key.address)
+    def connect(cls, settings: Settings, *, key: PrivateKey, governor: Governor | None = None) -> "HyperliquidGateway":
+        """Opens nothing yet: connection, markets and nonce slot are taken when first needed. `governor` is the
+        process's own; without one, it is a command's. Raises SetupRefused."""
+        at = endpoint(settings)
+        governor = governor or Governor.of(at, settings.command_weight)
+        return cls(Transport(at, settings.account or key.address, key, governor), settings, key.address)
 
     async def close(self) -> None:
         """Let go of connections and of the nonce slot."""
@@ -163,6 +167,10 @@ class HyperliquidGateway:
                 " because in the others clearinghouseState shows only a part of the margin; change it in the account"
                 " settings of the exchange"
             )
+
+    async def address_budget(self) -> AddressBudget:
+        """How many actions the account has left."""
+        return shapes.address_budget(await self._transport.info({"type": "userRateLimit", "user": self.account}))
 
     async def clock_skew_ms(self) -> int:
         """How far our clock is ahead of the exchange's; off by up to half a round trip."""
@@ -283,7 +291,8 @@ class HyperliquidGateway:
 
     async def _vault_address(self) -> str | None:
         if not self._vault_known:
-            self._vault = await vault_address(self._transport.info, self.account, self.signer)
+            # Urgent, as an order may wait for it; asked once.
+            self._vault = await vault_address(partial(self._transport.info, urgent=True), self.account, self.signer)
             self._vault_known = True
         return self._vault
 

@@ -29,6 +29,8 @@ class Endpoint:
 
     network: Network
     url: str
+    paper_limits: bool = False
+    """Whether the simulator refuses what the venue would."""
 
     @property
     def mainnet(self) -> bool:
@@ -37,15 +39,15 @@ class Endpoint:
 
     @property
     def budgeted(self) -> bool:
-        """Whether the venue limits requests per address of the network: the simulator does not."""
-        return self.network is not Network.PAPER
+        """Whether requests are limited per address of the network: the simulator does it only if it is told to."""
+        return self.network is not Network.PAPER or self.paper_limits
 
 
 def endpoint(settings: Settings) -> Endpoint:
     """Raises SetupRefused for mainnet without its second yes, and for a paper network that is not paper."""
     network = settings.network
     if network is Network.PAPER:
-        return Endpoint(network, _paper_url(settings.exchange_url))
+        return Endpoint(network, _paper_url(settings.exchange_url), settings.paper_limits)
     if network is Network.MAINNET and settings.allow_mainnet != "yes":
         raise SetupRefused(
             f"network is mainnet and HYPERTRADER_ALLOW_MAINNET is {settings.allow_mainnet!r}: it must be exactly yes,"

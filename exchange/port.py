@@ -243,6 +243,22 @@ class AccountFacts(Value):
     """None when it could not be asked for: what is held does not wait for it."""
 
 
+class AddressBudget(Value):
+    """How many actions the exchange takes from an account: 10,000 to begin with, and one for each USD ever traded.
+
+    Beyond it one action passes every ten seconds; cancels may go on to twice as many, at most 100,000 more.
+    """
+
+    used: int
+    cap: int
+    volume_usd: Decimal
+    """Ever traded."""
+
+    @property
+    def left(self) -> int:
+        return max(0, self.cap - self.used)
+
+
 class OrderRecord(Value):
     """What the exchange remembers of an order; it holds no average price, fills do."""
 

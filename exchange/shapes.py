@@ -8,6 +8,7 @@ from typing import Any
 from exchange.errors import Unknown
 from exchange.grid import wire
 from exchange.port import (
+    AddressBudget,
     Balance,
     Fill,
     FundingPayment,
@@ -192,6 +193,14 @@ def funding(rows: Any) -> tuple[FundingPayment, ...]:
             if row["delta"]["type"] == "funding"
         ]
         return tuple(sorted(payments, key=lambda payment: payment.time_ms))
+
+
+def address_budget(answer: Any) -> AddressBudget:
+    """From `userRateLimit`."""
+    with shape_of("userRateLimit"):
+        return AddressBudget(
+            used=answer["nRequestsUsed"], cap=answer["nRequestsCap"], volume_usd=Decimal(answer["cumVlm"])
+        )
 
 
 def price_range(rows: Any) -> PriceRange | None:

@@ -107,7 +107,7 @@ def sort_status(code: int, body: str) -> ExchangeError | None:
         return None
     text = f"HTTP {code}: {_short(body)}"
     if code == 429:
-        return NotSent(text)
+        return NotSent(text, over_limit=True)
     if code in _CLIENT_ERRORS:
         return Rejected(text)
     return Unknown(text)

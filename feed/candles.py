@@ -8,6 +8,10 @@ from typing import Any
 
 import aiohttp
 
+from exchange.errors import NotSent
+from exchange.governor import Governor
+from feed.info import UNGOVERNED, ask
+
 INTERVAL, INTERVAL_MS = "1m", 60_000
 TIMEOUT_S = 3.0
 
@@ -34,17 +38,18 @@ class Candle:
         return self.start_ms <= time_ms <= self.end_ms
 
 
-async def read_candles(info_url: str, coin: str, from_ms: int, to_ms: int) -> Sequence[Candle]:
+async def read_candles(
+    info_url: str, coin: str, from_ms: int, to_ms: int, governor: Governor = UNGOVERNED
+) -> Sequence[Candle]:
     """All that hold a moment of `from_ms`..`to_ms`, oldest first; of a longer time the newest 5,000.
     Raises CandlesUnread."""
     asked = {"coin": coin, "interval": INTERVAL, "startTime": from_ms - from_ms % INTERVAL_MS, "endTime": to_ms}
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    request = {"type": "candleSnapshot", "req": asked}
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            async with session.post(info_url, json={"type": "candleSnapshot", "req": asked}) as response:
-                response.raise_for_status()
-                answer = await response.json()
+        answer = await ask(info_url, request, timeout_s=TIMEOUT_S, governor=governor)
         return sorted((_candle(entry) for entry in answer), key=lambda candle: candle.start_ms)
+    except NotSent as error:
+        raise CandlesUnread(str(error)) from error
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError, InvalidOperation) as error:
         raise CandlesUnread(f"{type(error).__name__}: {error}") from error
 

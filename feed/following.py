@@ -66,7 +66,7 @@ class Following:
         self._check_interval_s = check_interval_s
         self._log = logging.LoggerAdapter(_logger, {"coin": request.coin, "workflow_id": request.workflow_id})
         self._courier = Courier(request.workflow_id, self._signal, self._log)
-        self._gaps = Gaps(stream.info_url, lambda: stream.heard(request.coin), self._log)
+        self._gaps = Gaps(stream.info_url, lambda: stream.heard(request.coin), self._log, governor=stream.governor)
         self._owed = owed
         self._tracker: UnitTracker | None = None
         self._last: Trade | None = None

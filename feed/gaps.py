@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import chain
 
+from exchange.governor import Governor
 from feed.candles import INTERVAL_MS, Candle, CandlesUnread, read_candles
 from feed.courier import backoff_s
+from feed.info import UNGOVERNED
 from feed.tracker import Log
 from feed.trades import FROM_CANDLES, Trade
 
@@ -45,12 +47,14 @@ class Gaps:
         log: Log = _logger,
         *,
         wait_s: float = WAIT_S_MAX,
+        governor: Governor = UNGOVERNED,
     ) -> None:
         """`heard` gives what is known of the coin, trades after the gap too."""
         self._info_url = info_url
         self._heard = heard
         self._log = log
         self._wait_s = wait_s
+        self._governor = governor
         self._found: list[Trade] = []
         """The last time: what was told once is not told again for the next gap of the same minute."""
 
@@ -83,7 +87,8 @@ class Gaps:
         failures = 0
         while True:
             try:
-                return await read_candles(self._info_url, gap.first.coin, gap.after_ms, gap.first.time_ms)
+                span_ms = gap.after_ms, gap.first.time_ms
+                return await read_candles(self._info_url, gap.first.coin, *span_ms, self._governor)
             except CandlesUnread as error:
                 failures += 1
                 if failures == 1:

@@ -8,6 +8,9 @@ import time
 
 import aiohttp
 
+from exchange.errors import NotSent
+from exchange.governor import Governor
+from feed.info import UNGOVERNED, ask
 from feed.subscription import UnknownCoin
 
 TIMEOUT_S = 5.0
@@ -18,8 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 class Listing:
-    def __init__(self, info_url: str) -> None:
+    def __init__(self, info_url: str, governor: Governor = UNGOVERNED) -> None:
         self._info_url = info_url
+        self._governor = governor
         self._coins: frozenset[str] = frozenset()
         self._asking = asyncio.Lock()
         self._failed_at = -math.inf
@@ -33,7 +37,7 @@ class Listing:
                 return False
             try:
                 self._coins = self._coins if coin in self._coins else await self._listed()
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
+            except (NotSent, aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError) as error:
                 self._failed_at = time.monotonic()
                 reason = f"{type(error).__name__}: {error}"
                 _log.warning("Could not look the coin up (%s): trying it as it is", reason, extra={"coin": coin})
@@ -48,9 +52,5 @@ class Listing:
         self._coins -= {coin}
 
     async def _listed(self) -> frozenset[str]:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout) as session:
-            async with session.post(self._info_url, json={"type": "meta"}) as response:
-                response.raise_for_status()
-                meta = await response.json()
+        meta = await ask(self._info_url, {"type": "meta"}, timeout_s=TIMEOUT_S, governor=self._governor)
         return frozenset(entry["name"] for entry in meta["universe"] if not entry.get("isDelisted"))

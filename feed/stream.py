@@ -23,7 +23,9 @@ from urllib.parse import urlsplit
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
+from exchange.governor import Governor
 from feed.connection import Connection, Timing
+from feed.info import UNGOVERNED
 from feed.listing import Listing
 from feed.subscription import FeedError, Subscription, UnknownCoin
 from feed.tasks import end
@@ -67,6 +69,7 @@ class PriceStream:
         info_url: str | None = None,
         timing: Timing | None = None,
         absence: Absence | None = None,
+        governor: Governor = UNGOVERNED,
     ) -> None:
         """With `info_url`, coins are looked up in the exchange's listing before they are asked for on the socket.
         `absence` hears when no prices come and when they do again."""
@@ -74,7 +77,9 @@ class PriceStream:
         self.info_url = info_url
         self._absence = absence or Absence("exchange", lambda _: None)
         self._timing = timing or Timing()
-        self._listing = Listing(info_url) if info_url else None
+        self.governor = governor
+        """Of all questions beside the socket."""
+        self._listing = Listing(info_url, governor) if info_url else None
         self._followers: dict[str, list[Subscription]] = {}
         self._left_at: dict[str, float] = {}
         self._tapes: dict[str, Tape] = {}

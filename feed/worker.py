@@ -10,6 +10,8 @@ from temporalio.worker import Worker
 
 from activities.messages import FEED_QUEUE
 from connection import TemporalUnreachable, connect
+from exchange.governor import Governor
+from exchange.network import endpoint
 from feed.endpoints import price_endpoints
 from feed.following import CHECK_INTERVAL_S
 from feed.stream import PriceStream
@@ -41,7 +43,12 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
         if client is None:
             return
         witness = Witness()
-        async with PriceStream(endpoints.ws_url, info_url=endpoints.info_url, absence=witness.exchange) as stream:
+        async with PriceStream(
+            endpoints.ws_url,
+            info_url=endpoints.info_url,
+            absence=witness.exchange,
+            governor=Governor.of(endpoint(settings), settings.feed_weight),
+        ) as stream:
             async with feed_worker(client, stream, witness), running(witness.watch_temporal(client)):
                 _log.info("Feed ready", extra={"network": settings.network.value, "url": endpoints.ws_url})
                 await stop.wait()

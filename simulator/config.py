@@ -73,6 +73,8 @@ class SimulatorConfig(Part):
     referral_codes: tuple[str, ...] = ("CCXT1",)
     market_time: Literal["wall", "simulated"] = "wall"
     """Time base of every market time on the wire (trades, fills, books, candles, orders)."""
+    weight_per_minute: int | None = Field(default=None, gt=0)
+    """What one address of the network may ask in a minute, by the exchange's weights; 429 beyond. None: no limit."""
     idle_close_s: float = Field(default=60.0, gt=0)
     stream_interval_s: float = Field(default=0.5, gt=0)
     """Pace of the coalesced channels: l2Book, allMids, activeAssetCtx, candle and account states."""

@@ -16,6 +16,7 @@ from simulator.connection import Connection
 from simulator.faults import Asked, Place
 from simulator.funding import pay_due
 from simulator.info import Info
+from simulator.limits import Limits, action_weight, info_weight
 from simulator.log import Entry, RequestLog
 from simulator.query import BadRequest
 from simulator.replies import Reply, refusal, send, spoil
@@ -45,21 +46,32 @@ class Received:
     path: str
     transport: str
     received_ms: int
+    address: str = ""
+    """Of the network: where it came from."""
     body: object = None
 
 
 class Endpoints:
     """The two HTTP handlers, and `act` for actions posted over the WebSocket. `commit` stores and publishes."""
 
-    def __init__(self, venue: Venue, info: Info, faults: Faults, log: RequestLog, commit: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        info: Info,
+        faults: Faults,
+        log: RequestLog,
+        commit: Callable[[], None],
+        limits: Limits,
+    ) -> None:
         self.venue = venue
         self.info = info
         self.faults = faults
         self.log = log
         self._commit = commit
+        self._limits = limits
 
     async def exchange(self, request: web.Request) -> web.StreamResponse:
-        received = Received("/exchange", "http", self.venue.wall_ms())
+        received = Received("/exchange", "http", self.venue.wall_ms(), request.remote or "")
         try:
             received.body = await _json(request)
             reply = await self._act(received)
@@ -68,7 +80,7 @@ class Endpoints:
         return await send(request, reply)
 
     async def info_request(self, request: web.Request) -> web.StreamResponse:
-        received = Received("/info", "http", self.venue.wall_ms())
+        received = Received("/info", "http", self.venue.wall_ms(), request.remote or "")
         try:
             received.body = await _json(request)
             reply = await self._ask(received)
@@ -79,7 +91,7 @@ class Endpoints:
     async def act(self, payload: object, connection: Connection) -> dict[str, Any]:
         """An action posted over the WebSocket. Raises BadRequest, or Dropped for any reply that a fault spoilt."""
         try:
-            reply = await self._act(Received("/exchange", "ws", self.venue.wall_ms(), payload))
+            reply = await self._act(Received("/exchange", "ws", self.venue.wall_ms(), body=payload))
         except Rejected as rejected:
             raise BadRequest(rejected.text) from rejected
         if not reply.is_whole:
@@ -96,6 +108,7 @@ class Endpoints:
             envelope = decode(received.body)
         except Unprocessable as error:
             raise Rejected(422, NOT_SHAPED, str(error)) from error
+        self._let_in(received, action_weight(envelope))
         struck = self.faults.strike(asked_of(envelope))
         await _hold(struck, Place.HELD_BEFORE)
         if struck.refusal is not None:
@@ -113,6 +126,7 @@ class Endpoints:
 
     async def _ask(self, received: Received) -> Reply:
         kind = received.body.get("type") if isinstance(received.body, dict) else None
+        self._let_in(received, info_weight(str(kind)))
         struck = self.faults.strike(Asked(info=kind)) if isinstance(kind, str) else Struck()
         await _hold(struck, Place.HELD_BEFORE)
         unsigned = Verdict({}, str(kind), None, None)
@@ -124,10 +138,15 @@ class Endpoints:
             answer = self.info.answer(received.body)
         except BadRequest as error:
             raise Rejected(422, NOT_SHAPED, str(error)) from error
+        self._limits.answered(received.address, str(kind), answer)
         reply = spoil(answer, struck.reply)
         self._log(received, unsigned, _with("ok", reply), struck, reply)
         await _hold(struck, Place.HELD_AFTER)
         return reply
+
+    def _let_in(self, received: Received, weight: int) -> None:
+        if not self._limits.let_in(received.address, weight):
+            raise Rejected(429, "null", f"weight {weight} is over the limit of {received.address}")
 
     def _log(self, received: Received, verdict: Verdict, outcome: str, struck: Struck, reply: Reply) -> None:
         self.log.add(

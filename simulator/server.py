@@ -22,6 +22,7 @@ from simulator.control_faults import FaultControl
 from simulator.events import Traded
 from simulator.http import Endpoints
 from simulator.info import Info
+from simulator.limits import Limits
 from simulator.liquidation import liquidate
 from simulator.log import RequestLog
 from simulator.markets import BY_COIN, MARKETS
@@ -78,7 +79,8 @@ class Simulator:
         info = Info(self.venue, self._candles)
         self.request_log = RequestLog(config.log_file)
         opened.callback(self.request_log.close)
-        endpoints = Endpoints(self.venue, info, self.faults, self.request_log, self.commit)
+        limits = Limits(config.weight_per_minute)
+        endpoints = Endpoints(self.venue, info, self.faults, self.request_log, self.commit, limits)
         self.streams = Streams(info, config.idle_close_s, config.stream_interval_s, endpoints.act)
         if self._store is not None:
             self._store.load(self.venue)

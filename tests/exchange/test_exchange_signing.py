@@ -102,9 +102,7 @@ def test_other_actions_sign_as_in_ccxt(action: dict[str, Any]) -> None:
 
 
 def test_order_action_is_what_ccxt_builds_for_the_same_terms() -> None:
-    quiet = QuietHyperliquid(
-        Endpoint(Network.PAPER, "http://127.0.0.1:1"), "0x" + "01" * 20, PrivateKey(SDK_KEY), rate_limited=False
-    )
+    quiet = QuietHyperliquid(Endpoint(Network.PAPER, "http://127.0.0.1:1"), "0x" + "01" * 20, PrivateKey(SDK_KEY))
     market = quiet.parse_market({"name": "ETH", "szDecimals": "4", "maxLeverage": 25, "markPx": "3450.0", "baseId": 1})
     quiet.set_markets([market])
     intent = Intent(
@@ -135,9 +133,7 @@ def test_order_action_is_what_ccxt_builds_for_the_same_terms() -> None:
 
 
 def test_stop_action_is_what_ccxt_and_the_official_sdk_build_for_the_same_terms() -> None:
-    quiet = QuietHyperliquid(
-        Endpoint(Network.PAPER, "http://127.0.0.1:1"), "0x" + "01" * 20, PrivateKey(SDK_KEY), rate_limited=False
-    )
+    quiet = QuietHyperliquid(Endpoint(Network.PAPER, "http://127.0.0.1:1"), "0x" + "01" * 20, PrivateKey(SDK_KEY))
     market = quiet.parse_market({"name": "ETH", "szDecimals": "4", "maxLeverage": 25, "markPx": "3450.0", "baseId": 1})
     quiet.set_markets([market])
     intent = Intent(
@@ -221,7 +217,7 @@ def test_bad_key_is_refused_without_being_shown(secret: str, text: str) -> None:
 def test_key_shows_itself_only_as_its_address(caplog: pytest.LogCaptureFixture) -> None:
     key = PrivateKey(SDK_KEY)
     secret = SDK_KEY.removeprefix("0x")
-    quiet = QuietHyperliquid(Endpoint(Network.PAPER, "http://127.0.0.1:1"), key.address, key, rate_limited=False)
+    quiet = QuietHyperliquid(Endpoint(Network.PAPER, "http://127.0.0.1:1"), key.address, key)
     with caplog.at_level(logging.DEBUG):
         logging.getLogger("test").warning("%s %r %s", key, key, {"key": key})
     assert key.address in caplog.text

@@ -1,5 +1,6 @@
 """What candles tell of prices nobody heard. Times are in seconds of the first minutes; prices in USD."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,8 +11,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from exchange.budget import Budget
+from exchange.governor import Governor
 from feed import gaps as gaps_module
-from feed.candles import Candle
+from feed.candles import Candle, CandlesUnread, read_candles
 from feed.gaps import Gap, Gaps, path
 from feed.trades import Trade
 from simulator.candles import Candles
@@ -133,6 +136,19 @@ async def test_prices_go_on_without_candles_that_can_not_be_read(caplog: pytest.
     assert any("going on without them" in message for message in caplog.messages)
     async with info([[]]) as (url, _):
         assert await Gaps(url, lambda: [first]).prices(Gap(59_000, first)) == []
+
+
+async def test_candles_are_read_within_the_feeds_share_of_the_rate_budget() -> None:
+    governor = Governor(Budget(200, 50))
+    async with info([wire(), 429]) as (url, _):
+        await read_candles(url, "ETH", 0, 190_000, governor)
+        assert governor.left() == 200 - 21
+        with pytest.raises(CandlesUnread, match="429"):
+            await read_candles(url, "ETH", 0, 190_000, governor)
+    waiting = asyncio.create_task(read_candles(url, "ETH", 0, 190_000, governor))
+    await asyncio.sleep(0)
+    assert governor.waiting == 1, "after a 429 nothing is asked for a moment"
+    waiting.cancel()
 
 
 async def test_a_price_that_is_just_being_heard_is_not_one_of_the_gap(monkeypatch: pytest.MonkeyPatch) -> None:
