@@ -11,18 +11,15 @@ from sweep.conductor import Blow
 
 PART = (
     "feed@signal.units_moved.sent/retracement",
-    "worker@exchange.order.signed/retracement",
     "worker@exchange.order.accepted/DECLINE",
     "temporal@exchange.order.accepted/RESET",
     "reply_lost,_worker@exchange.noop.accepted/retracement",
     "worker_twice@exchange.order.answered/DECLINE",
     "one_of_two_workers@exchange.order.accepted/DECLINE",
     "partial@exchange.order/DECLINE",
-    "outage,_refuse@exchange/RESET",
     "stop,_drop_reply@exchange.order/close",
     "half_closed,_price_waits,_rehedge@worker_away/hand",
     "liquidated,_close@worker_away/hand",
-    "worker@exchange.order.accepted/level_2",
     "worker@execute_order.booked/new_fractal",
 )
 JOBS = 2

@@ -50,11 +50,26 @@ async def ageing(impatient: Client, tmp_path_factory: pytest.TempPathFactory) ->
 
 async def carried(rig: Rig) -> TradeRecord:
     """What the trade's newest run began with."""
-    history = await rig.client.get_workflow_handle(rig.trade.id).fetch_history()
+    return (await began_with(rig, None))[0]
+
+
+async def all_carried(rig: Rig) -> list[TradeRecord]:
+    """What each of the trade's runs began with, the newest first."""
+    record, former = await began_with(rig, None)
+    records = [record]
+    while former:
+        record, former = await began_with(rig, former)
+        records.append(record)
+    return records
+
+
+async def began_with(rig: Rig, run: str | None) -> tuple[TradeRecord, str]:
+    """A run's record, and the run before it."""
+    history = await rig.client.get_workflow_handle(rig.trade.id, run_id=run).fetch_history()
     started = history.events[0].workflow_execution_started_event_attributes
     (record,) = await rig.client.data_converter.decode(started.input.payloads, [TradeRecord])
     assert isinstance(record, TradeRecord)
-    return record
+    return record, started.continued_execution_run_id
 
 
 async def run_id(rig: Rig) -> str:
@@ -92,11 +107,10 @@ async def test_nothing_told_is_lost_however_often_the_run_is_renewed(
 
 async def told_throughout(rig: Rig, steps: list[int], batches: list[int]) -> None:
     opened = await rig.open()
-    anchor, first = opened.anchor_price, await run_id(rig)
+    anchor = opened.anchor_price
     assert anchor is not None
     lines = walk(steps)
     waiting, strangers = list(lines), 0
-    full_inboxes, runs = 0, {first}
     for size in batches:
         batch, waiting = waiting[:size], waiting[size:]
         if not batch:
@@ -104,9 +118,6 @@ async def told_throughout(rig: Rig, steps: list[int], batches: list[int]) -> Non
         await rig.tell(*(anchor + 2 * line for line in batch))
         await rig.trade.signal(f"stranger-{strangers}", "told throughout")
         strangers += 1
-        if (run := await run_id(rig)) not in runs:
-            runs.add(run)
-            full_inboxes += bool((await carried(rig)).inbox)
         if strangers % HEARD_EVERY == 0:
             # However slow the machine is: it must not hear all of it in a few tasks.
             await rig.until(lambda now, told=strangers: _has_heard(now, told), within_s=60)  # type: ignore[misc]
@@ -129,8 +140,9 @@ async def told_throughout(rig: Rig, steps: list[int], batches: list[int]) -> Non
     assert refused == [f"stranger-{number}" for number in range(strangers)], "each signal once, in order"
     intents = [order.cloid for order in await rig.journal.orders(status.trade_id or "")]
     assert len(set(intents)) == len(intents)
+    runs = await all_carried(rig)
     assert len(runs) > 3, "the run was hardly renewed"
-    assert full_inboxes, "no run was renewed with prices in its inbox"
+    assert any(record.inbox for record in runs), "no run was renewed with prices in its inbox"
 
 
 def _has_heard(now: TradeStatus, strangers: int) -> bool:
