@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from temporalio import workflow
+from temporalio.exceptions import ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.failures import refused
@@ -149,15 +150,12 @@ def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> Iterator[str]:
         )
 
 
-async def _check_nothing_else_is_held(coin: str, network: str, bought: Decimal) -> None:
-    """An opening of a backup may have gone on without us: what it bought is not bought twice. Raises Refused."""
-    held = (await read_position(network, coin)).size
-    if held != bought:
-        raise refused(
-            f"the account holds {plain(held):f} {coin}, and this opening bought {plain(bought):f}: somebody traded, or "
-            f"it is an opening of a backup that had gone on; nothing more is bought: close what is there "
-            f"(hypertrader exchange close {coin}) and start again"
-        )
+def _held_otherwise(coin: str, held: Decimal) -> ApplicationError:
+    return refused(
+        f"the account holds {plain(held):f} {coin}, and this opening bought 0: somebody traded, or it is an "
+        f"opening of a backup that had gone on; nothing more is bought: close what is there "
+        f"(hypertrader exchange close {coin}) and start again"
+    )
 
 
 async def _buy(
@@ -171,7 +169,13 @@ async def _buy(
         if record.close_reason is not None and not desk.as_in_0_1:
             break
         if desk.may_be_restored and intent.nonce - known_ms > LATE_MS:
-            await _check_nothing_else_is_held(terms.coin, record.input.network, size)
+            # An opening of a backup may have gone on without us: what it bought is not bought twice.
+            held = (await read_position(record.input.network, terms.coin)).size
+            if held != size and not size:
+                raise _held_otherwise(terms.coin, held)
+            if held != size:
+                # The first look of the open trade tells what differs.
+                break
         desk.note_intent(intent, "opening")
         outcome = await desk.send(intent, "opening")
         known_ms = now_ms()
