@@ -20,18 +20,26 @@ class Allocation(Value):
 
 
 class Book(Value):
-    """All money in USD. What is in none of these is free: `reserve_share` of it is never given."""
+    """All money in USD. What is in none of its parts is free."""
 
+    capital_usd: Decimal = ZERO
+    """What there is to divide: equity when the portfolio began, what was paid in or out since, and the results of the
+    cycles that ended. Not what running cycles are worth: a coin's open loss takes nothing from another coin's share.
+    """
     allocations: dict[str, Allocation] = Field(default_factory=dict)
     """By trade."""
     reserve_usd: Decimal = ZERO
     """Profit that was put aside for good."""
-    owed_usd: Decimal = ZERO
-    """Profit that is to become savings and still lies with the margin."""
+    owed: dict[str, Decimal] = Field(default_factory=dict)
+    """Profit that is to become savings and still lies with the margin, by the coin it is to buy."""
 
     @property
     def allocated_usd(self) -> Decimal:
         return sum((each.margin_usd for each in self.allocations.values()), ZERO)
+
+    @property
+    def owed_usd(self) -> Decimal:
+        return sum(self.owed.values(), ZERO)
 
 
 class Ask(Value):
@@ -40,15 +48,8 @@ class Ask(Value):
     trade: str
     coin: str
     own_usd: Decimal | None = None
-    """At a RESET: its allocation with the cycle's result, the profit's other shares taken off; None at the start."""
-
-
-class Funds(Value):
-    """The account as the exchange shows it, in USD."""
-
-    equity_usd: Decimal
-    free_usd: Decimal
-    """Not posted as margin."""
+    """At a RESET: its allocation with the cycle's result, the profit's other shares taken off; None at the start, and
+    where it is to have its share anew."""
 
 
 class Grant(Value):
@@ -62,41 +63,53 @@ class Refused(Value):
 
 
 @exact
-def investable_usd(book: Book, equity_usd: Decimal) -> Decimal:
-    """What shares are of."""
-    return max(equity_usd - book.reserve_usd - book.owed_usd, ZERO)
+def reserve_usd(terms: PortfolioTerms, book: Book) -> Decimal:
+    """What stays cash: the reserve's share of all, or what was put aside if that is more by now."""
+    return max(terms.reserve_share * (book.capital_usd - book.owed_usd), book.reserve_usd, ZERO)
 
 
 @exact
-def target_usd(terms: PortfolioTerms, book: Book, coin: str, equity_usd: Decimal) -> Decimal:
-    """A coin's share of what can be invested; 0 for a coin that has none."""
-    return investable_usd(book, equity_usd) * terms.shares.get(coin, ZERO)
+def investable_usd(terms: PortfolioTerms, book: Book) -> Decimal:
+    """What all trades together may have."""
+    return max(book.capital_usd - book.owed_usd - reserve_usd(terms, book), ZERO)
 
 
 @exact
-def grant(terms: PortfolioTerms, book: Book, ask: Ask, funds: Funds) -> Grant | Refused:
+def target_usd(terms: PortfolioTerms, book: Book, coin: str) -> Decimal:
+    """A coin's share of all, as long as the reserve is what it should be; 0 for a coin that has none."""
+    return _of_all(terms, book, terms.shares.get(coin, ZERO))
+
+
+def _of_all(terms: PortfolioTerms, book: Book, share: Decimal) -> Decimal:
+    return investable_usd(terms, book) * share / (ONE - terms.reserve_share) if share else ZERO
+
+
+@exact
+def grant(terms: PortfolioTerms, book: Book, ask: Ask, free_usd: Decimal) -> Grant | Refused:
     """The margin a trade gets, to the cent, and the book with it. Asked again, it is given anew and not twice.
 
-    Never more than is left beside the reserve and what others have, and never more than is free on the exchange.
+    Never more than the reserve and the others leave, and never more than the exchange has free: `free_usd`.
     """
     if ask.coin not in terms.shares:
         return Refused(text=f"coin is {ask.coin}; {', '.join(terms.shares)} have a share")
     before = book.allocations.get(ask.trade)
-    own_usd = ask.own_usd if ask.own_usd is not None else (before.margin_usd if before else ZERO)
+    has_usd = before.margin_usd if before else ZERO
     others = {trade: each for trade, each in book.allocations.items() if trade != ask.trade}
     others_usd = sum((each.margin_usd for each in others.values()), ZERO)
     of_the_coin_usd = sum((each.margin_usd for each in others.values() if each.coin == ask.coin), ZERO)
-    investable = investable_usd(book, funds.equity_usd)
     keeps_its_own = terms.compounding is Compounding.LOCAL and ask.own_usd is not None
-    wanted = own_usd if keeps_its_own else target_usd(terms, book, ask.coin, funds.equity_usd) - of_the_coin_usd
-    bounds = [wanted, investable * (ONE - terms.reserve_share) - others_usd, own_usd + funds.free_usd]
+    share_usd = target_usd(terms, book, ask.coin) - of_the_coin_usd
+    wanted_usd = ask.own_usd if keeps_its_own and ask.own_usd is not None else share_usd
+    left_usd = investable_usd(terms, book) - others_usd
+    bounds = [wanted_usd, left_usd, max(has_usd, ask.own_usd or ZERO) + free_usd]
     if terms.limits.max_coin_share is not None:
-        bounds.append(investable * terms.limits.max_coin_share - of_the_coin_usd)
+        bounds.append(_of_all(terms, book, terms.limits.max_coin_share) - of_the_coin_usd)
     margin_usd = plain(max(min(bounds), ZERO).quantize(CENT, rounding=ROUND_DOWN))
     if margin_usd < MARGIN_USD_MIN:
         return Refused(
-            text=f"{margin_usd:f} USD can be given to {ask.trade}; at least {MARGIN_USD_MIN} is needed. "
-            f"{plain(investable):.8g} USD can be invested, others have {plain(others_usd):.8g}"
+            text=f"{margin_usd:f} USD can be given to {ask.trade}; at least {MARGIN_USD_MIN} is needed: its share is "
+            f"{plain(wanted_usd):.8g} USD, {plain(left_usd):.8g} are left beside the others and the reserve, and the "
+            f"exchange has {plain(free_usd):.8g} free"
         )
     given = Allocation(coin=ask.coin, margin_usd=margin_usd)
     return Grant(margin_usd=margin_usd, book=book.model_copy(update={"allocations": {**others, ask.trade: given}}))
@@ -128,19 +141,42 @@ def shared(split: ProfitSplit, profit_usd: Decimal) -> Shared:
 
 
 @exact
-def put_aside(book: Book, parts: Shared) -> Book:
-    """With a cycle's profit in reserve and owed to savings."""
+def earned(book: Book, profit_usd: Decimal, parts: Shared, savings_coin: str) -> Book:
+    """With a cycle's result, its parts in reserve and owed to savings."""
+    owed = {**book.owed, savings_coin: plain(book.owed.get(savings_coin, ZERO) + parts.savings_usd)}
     return book.model_copy(
         update={
+            "capital_usd": plain(book.capital_usd + profit_usd),
             "reserve_usd": plain(book.reserve_usd + parts.reserve_usd),
-            "owed_usd": plain(book.owed_usd + parts.savings_usd),
+            "owed": {coin: usd for coin, usd in owed.items() if usd},
         }
     )
 
 
 @exact
-def saved(book: Book, usd: Decimal) -> Book:
-    """Once so much of what was owed has left the perpetuals side."""
-    if usd > book.owed_usd:
-        raise ValueError(f"{usd} USD was saved; {book.owed_usd} was owed")
-    return book.model_copy(update={"owed_usd": plain(book.owed_usd - usd)})
+def paid_in(book: Book, usd: Decimal) -> Book:
+    """From outside, or back to it where negative. What was put aside is the last to go."""
+    capital_usd = plain(book.capital_usd + usd)
+    return book.model_copy(
+        update={"capital_usd": capital_usd, "reserve_usd": min(book.reserve_usd, max(capital_usd, ZERO))}
+    )
+
+
+@exact
+def saved(book: Book, coin: str, usd: Decimal) -> Book:
+    """Once so much of what was owed to `coin` has left the perpetuals side; negative: it came back."""
+    left_usd = plain(book.owed.get(coin, ZERO) - usd)
+    if left_usd < 0:
+        raise ValueError(f"{usd} USD was saved in {coin}; {plain(left_usd + usd):f} was owed")
+    owed = {**book.owed, coin: left_usd}
+    return book.model_copy(
+        update={
+            "capital_usd": plain(book.capital_usd - usd),
+            "owed": {each: owing for each, owing in owed.items() if owing},
+        }
+    )
+
+
+def counted_anew(book: Book, equity_usd: Decimal) -> Book:
+    """While no trade has anything, equity is what there is: nothing that went by unseen is carried on."""
+    return book if book.allocations else book.model_copy(update={"capital_usd": max(equity_usd, ZERO)})

@@ -50,7 +50,7 @@ class PortfolioLimits(Value):
     max_leverage: Usd | None = None
     """Notional of all trades together, as a multiple of equity."""
     max_coin_share: Share | None = None
-    """Of what can be invested, whatever a coin has earned."""
+    """Of all there is, whatever a coin has earned."""
     max_net_notional_usd: Usd | None = None
     """Longs minus shorts over all coins: coins fall together."""
     max_open_orders: PositiveInt | None = None
@@ -67,12 +67,12 @@ class PortfolioLimits(Value):
 
 
 class PortfolioTerms(Value):
-    """One account's wishes. Shares are of what can be invested, which is equity without what was put aside."""
+    """One account's wishes. Shares are of all there is, savings that are still owed left out."""
 
     shares: dict[str, Share] = Field(min_length=1, max_length=COINS_MAX)
     """By coin."""
     reserve_share: ShareOrNone = Decimal("0.2")
-    """Stays cash."""
+    """Stays cash; profit that was put aside counts for it, and stays where it is more."""
     split: ProfitSplit = ProfitSplit()
     savings_coin: str | None = Field(default=None, min_length=1, max_length=20)
     """Bought with the savings; the trade's own coin where none is named."""
