@@ -66,7 +66,7 @@ class Review(Message):
 
 
 class Leave(Message):
-    """Signal `leave`: no new cycle. The trade closes at the next RESET, or before when the profit or the moment comes."""
+    """Signal `leave`: no new cycle. The trade closes at the next RESET, or before it at the profit or at the moment."""
 
     profit_usd: Amount | None = None
     """Closes the trade once it has earned so much since it was opened."""
