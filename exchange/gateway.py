@@ -18,6 +18,7 @@ from exchange.network import endpoint
 from exchange.nonces import NonceSource, wall_ms
 from exchange.port import (
     AccountFacts,
+    AccountValue,
     AddressBudget,
     Balance,
     CancelOutcome,
@@ -131,6 +132,12 @@ class HyperliquidGateway:
         if currency.upper() != "USDC":
             return await self.spot.balance(currency)
         return shapes.usd_balance(await self._account_state())
+
+    async def account_value(self) -> AccountValue:
+        """Equity, what is free of it, and what is held: the lightest question there is about all of an account."""
+        state = await self._account_state()
+        balance = shapes.usd_balance(state)
+        return AccountValue(equity_usd=balance.total, free_usd=balance.free, positions=shapes.positions(state))
 
     async def leverage(self, coin: str) -> int:
         """The setting for the coin, flat or not."""

@@ -243,6 +243,22 @@ class AccountFacts(Value):
     """None when it could not be asked for: what is held does not wait for it."""
 
 
+class AccountValue(Value):
+    """What the perpetuals side of an account is worth, in USD, and the positions that make it move."""
+
+    equity_usd: Decimal
+    """With unrealised profit."""
+    free_usd: Decimal
+    """What a new position can use."""
+    positions: tuple[Position, ...]
+    """Those that are not flat."""
+
+    @property
+    def net_notional_usd(self) -> dict[str, Decimal]:
+        """By coin; shorts negative."""
+        return {each.coin: each.size * (each.mark_price or Decimal(0)) for each in self.positions}
+
+
 class AddressBudget(Value):
     """How many actions the exchange takes from an account: 10,000 to begin with, and one for each USD ever traded.
 
@@ -282,6 +298,7 @@ class Exchange(Protocol):
     async def get_balance(self, currency: str) -> Balance: ...
     async def set_leverage(self, coin: str, leverage: int, *, nonce: int) -> None: ...
     async def order_by_cloid(self, cloid: str) -> OrderRecord | None: ...
+    async def account_value(self) -> AccountValue: ...
     async def fills(self, *, since_ms: int, cloid: str | None = None) -> tuple[Fill, ...]: ...
     async def open_orders(self, coin: str | None = None) -> tuple[OpenOrder, ...]: ...
     async def open_stops(self, coin: str) -> tuple[OpenOrder, ...]: ...

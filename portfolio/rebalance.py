@@ -18,9 +18,7 @@ class Resize(Value):
 
 
 @exact
-def resizes(
-    terms: PortfolioTerms, book: Book, worth_usd: Mapping[str, Decimal]
-) -> tuple[Resize, ...]:
+def resizes(terms: PortfolioTerms, book: Book, worth_usd: Mapping[str, Decimal]) -> tuple[Resize, ...]:
     """For the coins that are off their share by more than the band; who shrinks comes first, for it pays the others.
 
     `worth_usd` is each trade's equity now: what they are worth beyond what they were given is divided too. Trades of

@@ -14,7 +14,7 @@ def book(**margins: int) -> Book:
     """With a reserve of a quarter of them."""
     return Book(
         capital_usd=D(sum(margins.values())) * D("1.25"),
-        allocations={name: Allocation(coin=name.split("_")[0], margin_usd=D(usd)) for name, usd in margins.items()}
+        allocations={name: Allocation(coin=name.split("_")[0], margin_usd=D(usd)) for name, usd in margins.items()},
     )
 
 
