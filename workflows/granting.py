@@ -66,7 +66,7 @@ class Review(Message):
 
 
 class Leave(Message):
-    """Signal `leave`: no new cycle. The trade closes at the next RESET, or before when one of the others comes first."""
+    """Signal `leave`: no new cycle. The trade closes at the next RESET, or when one of the others comes before it."""
 
     profit_usd: Amount | None = None
     """Closes the trade once it has earned so much since it was opened."""
