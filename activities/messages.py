@@ -92,6 +92,35 @@ class Tracking(Message):
     """Of the last trade folded; 0 before the first."""
 
 
+class TradeSummary(Message):
+    """Query `summary`: what a portfolio reckons with. Money in USD, quantities in coin, equity at `price`."""
+
+    workflow_id: str
+    coin: str
+    network: str
+    account: str = ""
+    """Empty until the opening has asked the exchange."""
+    portfolio: str | None = None
+    mode: str
+    phase: str | None = None
+    unit: int = 0
+    cycle: int = 0
+    fully_long: bool = False
+    margin_usd: Decimal = Decimal(0)
+    """Given at the opening."""
+    allocation_usd: Decimal = Decimal(0)
+    """The margin with the results of the cycles that ended, and with what the portfolio added or took."""
+    equity_usd: Decimal = Decimal(0)
+    pnl_usd: Decimal = Decimal(0)
+    """Since the opening; what the portfolio took was earned too."""
+    net_size: Decimal = Decimal(0)
+    price: Decimal | None = None
+    flat_at_ms: int | None = None
+    """When the exchange said that nothing is left, after `flat_looks` looks."""
+    flat_looks: int = 0
+    attention: str | None = None
+
+
 class UnitsMoved(Message):
     """Signal of the feed: the trades that completed units by its reckoning, oldest first."""
 

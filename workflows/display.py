@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 with workflow.unsafe.imports_passed_through():
+    from activities.messages import TradeSummary
     from plans.entry import entry_words
     from strategy.hedge_steps import level_prices
     from strategy.state import Losses, TradeState
@@ -93,6 +94,36 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool,
         ledger=ledger_view(state, price) if state and price is not None else None,
         last_orders=tuple(record.last_orders),
         notes=tuple(record.notes[-NOTES_SHOWN:]),
+    )
+
+
+def summary_view(record: TradeRecord, workflow_id: str) -> TradeSummary:
+    state, price, proof = record.state, record.last_price, record.flat_proof
+    seen = TradeSummary(
+        workflow_id=workflow_id,
+        coin=record.input.coin,
+        network=record.input.network,
+        account=record.account,
+        mode=record.mode,
+        margin_usd=record.margin_usd,
+        price=price,
+        flat_at_ms=proof.asked_at_ms if proof else None,
+        flat_looks=proof.looks if proof else 0,
+        attention=record.attention,
+    )
+    if state is None or price is None:
+        return seen
+    return seen.model_copy(
+        update={
+            "phase": state.phase.value,
+            "unit": state.current_unit,
+            "cycle": state.cycle,
+            "fully_long": state.fully_long,
+            "allocation_usd": state.allocation,
+            "equity_usd": state.equity(price),
+            "pnl_usd": state.equity(price) - record.margin_usd,
+            "net_size": state.ledger.net_qty,
+        }
     )
 
 

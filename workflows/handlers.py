@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import Outage, Tracking, UnitsMoved
+    from activities.messages import Outage, Tracking, TradeSummary, UnitsMoved
     from strategy.fold import turning_points, watched
     from workflows.asked import Adopt, Close, Edit, Pause, Rehedge, Release, Resume, SetUnitSize, Stop
     from workflows.backstop import Backstop
@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.commands import AHEAD_MS_MAX
     from workflows.contracts import Mode
     from workflows.diary import now_ms
-    from workflows.display import ledger_view, status_view
+    from workflows.display import ledger_view, status_view, summary_view
     from workflows.status import LedgerView, TradeStatus
     from workflows.updates import Updates
 
@@ -60,6 +60,10 @@ class Handlers(Updates):
         if record.state is None or record.last_price is None:
             raise ValueError("the trade is not open yet")
         return ledger_view(record.state, record.last_price)
+
+    @workflow.query(description="The few figures that its portfolio reckons with")
+    def summary(self) -> TradeSummary:
+        return summary_view(self._record, workflow.info().workflow_id)
 
     @workflow.query(description="What a feed process follows the price from")
     def tracking(self) -> Tracking:

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from activities.messages import TradeSummary
 from strategy.values import Phase
 from tests.workflows.conftest import Rig
 from workflows.contracts import Mode
@@ -28,6 +29,10 @@ async def test_a_whole_cycle_ends_with_the_ledger_equal_to_the_exchange(rig: Rig
     assert status.ledger.net == await rig.net_position()
     account = (await rig.read_control("ledger"))[rig.gateway.account]
     assert Decimal(account["accountValueUsd"]) - Decimal(1000) == status.ledger.equity - Decimal(100)
+    summary = await rig.trade.query("summary", result_type=TradeSummary)
+    assert (summary.cycle, summary.unit, summary.phase, summary.fully_long) == (2, 0, "ADVANCE", True)
+    assert (summary.allocation_usd, summary.equity_usd) == (status.ledger.allocation, status.ledger.equity)
+    assert summary.pnl_usd == status.ledger.equity - Decimal(100)
 
 
 async def test_every_intent_is_one_accepted_order_and_stands_in_the_journal(rig: Rig) -> None:
