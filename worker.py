@@ -32,6 +32,7 @@ from journal.store import Journal
 from settings import Settings
 from telemetry import logs, tracing
 from workflows.guard import SafeHandlers
+from workflows.portfolio.workflow import Portfolio
 from workflows.steady import SteadyRunner
 from workflows.trade import Trade
 
@@ -66,8 +67,9 @@ async def register_search_attributes(client: Client) -> None:
 
 
 def trades_worker(client: Client, trading: TradingActivities, recording: RecordingActivities) -> Worker:
-    """Where trades begin."""
-    return _worker(client, TRADES_QUEUE, [*_reads(trading), recording.record])
+    """Where trades begin, and where portfolios run."""
+    stopping = trading.stopping(client)
+    return _worker(client, TRADES_QUEUE, [*_reads(trading), stopping.identify_account, recording.record])
 
 
 def orders_worker(client: Client, trading: TradingActivities, recording: RecordingActivities, signer: str) -> Worker:
@@ -80,7 +82,16 @@ def orders_worker(client: Client, trading: TradingActivities, recording: Recordi
         saving.make_transfer,
         saving.read_ledger,
     ]
-    return _worker(client, orders_queue(signer), [*signing, *spot, *_reads(trading), recording.record])
+    watching, stopping = trading.watching, trading.stopping(client)
+    whole: list[Callable[..., Any]] = [
+        watching.account_value,
+        watching.watch_account,
+        stopping.survey_trades,
+        stopping.stop_trades,
+        stopping.left_over,
+        stopping.flatten,
+    ]
+    return _worker(client, orders_queue(signer), [*signing, *spot, *whole, *_reads(trading), recording.record])
 
 
 def _reads(trading: TradingActivities) -> list[Callable[..., Any]]:
@@ -98,7 +109,7 @@ def _worker(client: Client, queue: str, activities: Sequence[Callable[..., Any]]
     return Worker(
         client,
         task_queue=queue,
-        workflows=[Trade],
+        workflows=[Trade, Portfolio],
         activities=activities,
         workflow_runner=workflow_runner(),
         # The SDK would read all code there is for it, which takes half a second.

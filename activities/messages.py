@@ -6,9 +6,21 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from exchange.port import Balance, Fill, FundingPayment, Intent, MarketRules, OpenOrder, Position, PriceRange
+from exchange.port import (
+    Balance,
+    Fill,
+    FundingPayment,
+    Intent,
+    MarketRules,
+    OpenOrder,
+    Position,
+    PriceRange,
+)
 from exchange.spot_port import LedgerUpdate, SpotRules, TransferIntent
 from journal.entries import Entry, TradeRef, Who
+from portfolio.curve import Curve
+from portfolio.risk import Breach, Exposure
+from portfolio.terms import PortfolioLimits
 from strategy.units import UnitGrid
 from strategy.values import Tick
 
@@ -213,6 +225,78 @@ class LedgerFacts(Message):
     updates: tuple[LedgerUpdate, ...]
 
 
+class AccountQuestion(Message):
+    network: str
+    account: str
+
+
+class AccountIdentity(Message):
+    """Whose account a worker serves, and what it is worth."""
+
+    account: str
+    signer: str
+    equity_usd: Decimal
+    at_ms: int
+
+
+class LeftOver(Message):
+    """What an account holds and has resting, as the exchange says."""
+
+    at_ms: int
+    positions: tuple[Position, ...]
+    resting: tuple[OpenOrder, ...]
+
+    @property
+    def coins(self) -> tuple[str, ...]:
+        return tuple(sorted({each.coin for each in self.positions} | {each.coin for each in self.resting}))
+
+
+class WatchRequest(Message):
+    """`known`: limits whose breach was told. Movements of money after `ledger_ms`, and those at it that are not among
+    the hashes, are not in the curve yet."""
+
+    network: str
+    account: str
+    curve: Curve
+    limits: PortfolioLimits
+    ledger_ms: int
+    ledger_hashes: tuple[str, ...] = ()
+    known: tuple[str, ...] = ()
+
+
+class WatchReport(Message):
+    """The account at `at_ms`, by the worker's clock; `updates` are in the curve."""
+
+    at_ms: int
+    curve: Curve
+    exposure: Exposure
+    breaches: tuple[Breach, ...] = ()
+    warnings: tuple[str, ...] = ()
+    updates: tuple[LedgerUpdate, ...] = ()
+    known: tuple[str, ...] = ()
+
+    @property
+    def new_breaches(self) -> tuple[Breach, ...]:
+        return tuple(each for each in self.breaches if each.limit not in self.known)
+
+    @property
+    def is_news(self) -> bool:
+        return bool(self.new_breaches or self.warnings or self.updates)
+
+
+class StopRound(Message):
+    """Every trade of the account that runs was told to stop: what each said of itself, and who could not be asked."""
+
+    trades: tuple[TradeSummary, ...]
+    silent: tuple[str, ...] = ()
+
+
+class StopRequest(Message):
+    network: str
+    account: str
+    reason: str
+
+
 class NoticeKind(StrEnum):
     ATTENTION = "attention"
     """Something a person decides or has to see to, a stop included."""
@@ -222,6 +306,8 @@ class NoticeKind(StrEnum):
     """A cycle ended with its profit."""
     OUTAGE = "outage"
     """What was missed while something was away."""
+    DRAWDOWN = "drawdown"
+    """Of the account: a warning level was passed."""
 
 
 class Notice(Message):
@@ -235,4 +321,4 @@ class Notice(Message):
 
     @property
     def urgent(self) -> bool:
-        return self.kind in (NoticeKind.ATTENTION, NoticeKind.LIQUIDATION)
+        return self.kind in (NoticeKind.ATTENTION, NoticeKind.LIQUIDATION, NoticeKind.DRAWDOWN)

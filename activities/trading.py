@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from opentelemetry import trace
 from temporalio import activity
+from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import refused, told_to_temporal
@@ -12,6 +13,8 @@ from activities.looking import LookingActivities
 from activities.messages import CancelRequest, LeverageChange, MarketFacts, MarketQuestion, OrderRequest
 from activities.notifying import Telling
 from activities.saving import SavingActivities
+from activities.stopping import StoppingActivities
+from activities.watching import WatchingActivities
 from exchange.gateway import HyperliquidGateway
 from exchange.port import CancelOutcome, OrderOutcome, Position
 from settings import Settings
@@ -29,6 +32,11 @@ class TradingActivities:
         self.looking = LookingActivities(gateway, settings)
         self.saving = SavingActivities(gateway, settings)
         self.telling = Telling(settings)
+        self.watching = WatchingActivities(gateway, settings)
+
+    def stopping(self, client: Client) -> StoppingActivities:
+        """Those that talk to the trades too, which run on `client`'s Temporal."""
+        return StoppingActivities(client, self._gateway, self._settings)
 
     @activity.defn
     async def inspect_market(self, question: MarketQuestion) -> MarketFacts:

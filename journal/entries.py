@@ -232,6 +232,63 @@ class Closed(BaseEntry):
     """Resting orders in the coin that had to go."""
 
 
+class GrantRecord(BaseEntry):
+    """Of a portfolio: margin given to a trade, or refused."""
+
+    kind: Literal["grant"] = "grant"
+    trade: str
+    occasion: str
+    margin_usd: Decimal | None = None
+    refusal: str = ""
+
+
+class ProfitRecord(BaseEntry):
+    """Of a portfolio: a cycle's result and where it went."""
+
+    kind: Literal["profit"] = "profit"
+    trade: str
+    cycle: int
+    profit_usd: Decimal
+    trade_usd: Decimal
+    reserve_usd: Decimal = Decimal(0)
+    savings_usd: Decimal = Decimal(0)
+
+
+class MoneyRecord(BaseEntry):
+    """Of a portfolio: money that came to or left the perpetuals side of the account, otherwise than by trading."""
+
+    kind: Literal["money"] = "money"
+    movement: str
+    """The exchange's word: `deposit`, `withdraw`, `accountClassTransfer`, ..."""
+    usd: Decimal
+    time_ms: int
+    hash: str
+
+
+class SavedRecord(BaseEntry):
+    """Of a portfolio: savings that were bought. Size in coin, as received."""
+
+    kind: Literal["saved"] = "saved"
+    coin: str
+    size: Decimal
+    price: Decimal
+    usd: Decimal
+    of: tuple[str, ...] = ()
+    """Trades and cycles whose profit it was."""
+
+
+class StoppedRecord(BaseEntry):
+    """Of a portfolio: an emergency stop that was proved."""
+
+    kind: Literal["all_stopped"] = "all_stopped"
+    reason: str
+    trades: tuple[str, ...]
+    flat_at_ms: int
+    looks: int
+    left: tuple[str, ...] = ()
+    """Coins that somebody else holds."""
+
+
 Entry = Annotated[
     Opened
     | UnitChange
@@ -247,7 +304,12 @@ Entry = Annotated[
     | DifferenceRecord
     | LiquidationRecord
     | AwayRecord
-    | Closed,
+    | Closed
+    | GrantRecord
+    | ProfitRecord
+    | MoneyRecord
+    | SavedRecord
+    | StoppedRecord,
     Field(discriminator="kind"),
 ]
 

@@ -154,6 +154,22 @@ def earned(book: Book, profit_usd: Decimal, parts: Shared, savings_coin: str) ->
 
 
 @exact
+def unallocated_usd(book: Book) -> Decimal:
+    """In no trade, and owed to nobody: the reserve is in it."""
+    return max(book.capital_usd - book.owed_usd - book.allocated_usd, ZERO)
+
+
+@exact
+def skimmed(book: Book, coin: str, usd: Decimal) -> Book:
+    """With so much of that owed to savings; profit that was put aside is the last to go. Raises ValueError."""
+    left_usd = unallocated_usd(book) - usd
+    if left_usd < 0:
+        raise ValueError(f"{usd:f} USD is to be saved; {plain(left_usd + usd):f} is in no trade")
+    owed = {**book.owed, coin: plain(book.owed.get(coin, ZERO) + usd)}
+    return book.model_copy(update={"owed": owed, "reserve_usd": min(book.reserve_usd, left_usd)})
+
+
+@exact
 def paid_in(book: Book, usd: Decimal) -> Book:
     """From outside, or back to it where negative. What was put aside is the last to go."""
     capital_usd = plain(book.capital_usd + usd)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-from pydantic import ValidationError
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
@@ -25,12 +24,11 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import Away, Mode, TradeRecord
     from workflows.diary import Diary, now_ms
     from workflows.editing import edit_refusal, new_grid_refusal
+    from workflows.reading import read_one
 
 NOTES_KEPT = 50
 UNREADABLE = "[a payload can't be read"
 """How what no converter can decode arrives here: see `encryption.TellingConverter`."""
-FIELDS_MAX = 50
-REFUSALS_SHOWN = 3
 AWAY_WAITING_MAX = 10
 AHEAD_MS_MAX = 30_000
 
@@ -45,13 +43,7 @@ class Commands:
         self._diary = diary
 
     def read(self, model: type[M], given: object, extra: Sequence[object]) -> M:
-        """One JSON object as `model`; nothing at all counts as an empty object.
-
-        Handlers take whatever comes and read it here: the SDK drops what does not fit a typed handler without a word.
-        """
-        if extra:
-            raise ValueError(f"{1 + len(extra)} arguments were given; one JSON object is expected")
-        return _valid(model, {} if given is None else given)
+        return read_one(model, given, extra)
 
     def check_pause(self, _: Pause) -> None:
         self._require("pause", Mode.TRADING)
@@ -206,24 +198,3 @@ class Commands:
         if self._record.trade is not None:
             self._diary.add(OperatorRecord, command=command, arguments=asked.model_dump(mode="json"), result=result)
         return result
-
-
-def _valid(model: type[M], value: object) -> M:
-    if not isinstance(value, dict):
-        raise ValueError(f"{str(value)[:80]!r} was given; one JSON object is expected")
-    if len(value) > FIELDS_MAX:
-        # Each would get a sentence: a workflow has two seconds for all.
-        raise ValueError(f"{len(value)} fields were given; allowed: {', '.join(model.model_fields)}")
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise ValueError("; ".join(_sentence(model, detail) for detail in error.errors()[:REFUSALS_SHOWN])) from None
-
-
-def _sentence(model: type[Message], detail: object) -> str:
-    """Field, value and what is allowed, in one line."""
-    assert isinstance(detail, dict)
-    field = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return f"{field} is not known; allowed: {', '.join(model.model_fields)}"
-    return f"{field} is {str(detail['input'])[:80]!r}: {detail['msg']}"

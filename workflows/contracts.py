@@ -231,6 +231,11 @@ class TradeRecord(BaseModel):
     last_orders: list[LastOrder] = Field(default_factory=list)
 
     @property
+    def about(self) -> str:
+        """For notices."""
+        return self.input.coin
+
+    @property
     def margin_usd(self) -> Decimal:
         """As given, or as found at the opening; 0 while that is ahead."""
         opened = self.state.margin_usd if self.state is not None else Decimal(0)

@@ -1,7 +1,7 @@
-"""The trade's entries on their way to the journal: numbered in workflow state, written by an activity."""
+"""A workflow's entries on their way to the journal: numbered in its state, written by an activity."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -9,14 +9,22 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import JournalBatch
-    from journal.entries import ENTRY, BaseEntry, Entry
-    from workflows.contracts import TradeRecord
+    from journal.entries import ENTRY, BaseEntry, Entry, TradeRef
 
 BATCH_SIZE_MAX = 200
 
 
+class Journaled(Protocol):
+    """The part of a workflow's state that is its diary's."""
+
+    trade: TradeRef | None
+    outbox: list[Entry]
+    next_seq: int
+    notes: list[str]
+
+
 class Diary:
-    def __init__(self, record: TradeRecord) -> None:
+    def __init__(self, record: Journaled) -> None:
         self._record = record
         self.held = False
         self._alone_up_to = 0

@@ -1,8 +1,9 @@
-"""Tells a person, by the activity `notify`; what was not delivered yet is part of the trade's state."""
+"""Tells a person, by the activity `notify`; what was not delivered yet is part of the workflow's state."""
 
 import contextlib
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Protocol
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -10,7 +11,6 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import Notice, NoticeKind
-    from workflows.contracts import TradeRecord
     from workflows.diary import now_ms
 
 WAITING_MAX = 20
@@ -18,8 +18,17 @@ GIVES_UP_AFTER = timedelta(hours=1)
 TELLS_WITHIN = timedelta(minutes=1)
 
 
+class Told(Protocol):
+    """The part of a workflow's state that is its messenger's."""
+
+    notices: list[Notice]
+
+    @property
+    def about(self) -> str: ...
+
+
 class Messenger:
-    def __init__(self, record: TradeRecord, note: Callable[[str], None]) -> None:
+    def __init__(self, record: Told, note: Callable[[str], None]) -> None:
         self._record = record
         self._note = note
 
@@ -29,7 +38,7 @@ class Messenger:
             return
         notice = Notice(
             workflow_id=workflow.info().workflow_id,
-            coin=self._record.input.coin,
+            coin=self._record.about,
             text=text[:1000],
             at_ms=now_ms(),
             kind=kind,

@@ -1,0 +1,155 @@
+"""Watching an account: its equity, the money that came and went, and what it risks. Quiet until something is new."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from decimal import Decimal
+
+from temporalio import activity
+
+from activities.failures import check_own, told_to_temporal
+from activities.messages import AccountQuestion, WatchReport, WatchRequest
+from exchange.gateway import HyperliquidGateway
+from exchange.nonces import wall_ms
+from exchange.port import AccountValue
+from exchange.spot_port import LedgerUpdate
+from portfolio.curve import Curve, seen
+from portfolio.risk import Breach, Consequence, Exposure, breaches, warnings
+from portfolio.terms import PortfolioLimits
+from settings import Settings
+from strategy.values import ZERO
+
+GLANCES_EVERY_S = 3.0
+"""At equity alone, which weighs little at the exchange."""
+LOOKS_EVERY_S = 20.0
+"""At the money that came and went too, which weighs much: only then a new high counts."""
+REPORTS_EVERY_S = 60.0
+CONFIRMED_AFTER_S = 1.0
+"""A breach is looked at twice: what the exchange shows of a withdrawal may come after the money is gone."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Equity, and all that moved up to then."""
+
+    at_ms: int
+    value: AccountValue
+    updates: tuple[LedgerUpdate, ...]
+
+
+class WatchingActivities:
+    """Bound to one account; the work of another one is for another worker."""
+
+    def __init__(self, gateway: HyperliquidGateway, settings: Settings) -> None:
+        self._gateway = gateway
+        self._settings = settings
+
+    @activity.defn
+    async def account_value(self, question: AccountQuestion) -> AccountValue:
+        """Equity, free margin and positions as they are now."""
+        check_own((question.network, question.account), (self._settings.network, self._gateway.account))
+        async with told_to_temporal():
+            return await self._gateway.account_value()
+
+    @activity.defn
+    async def watch_account(self, request: WatchRequest) -> WatchReport:
+        """Look until something is new, or a minute is over. Of an attempt that was cut off the next one knows how far
+        it was."""
+        check_own((request.network, request.account), (self._settings.network, self._gateway.account))
+        details = activity.info().heartbeat_details
+        watch = _Watch(self._gateway, request, Curve.model_validate(details[0]) if details else request.curve)
+        async with told_to_temporal():
+            return await watch.until_something()
+
+
+class _Watch:
+    def __init__(self, gateway: HyperliquidGateway, request: WatchRequest, curve: Curve) -> None:
+        self._gateway = gateway
+        self._request = request
+        self._limits: PortfolioLimits = request.limits
+        self._curve = curve
+
+    async def until_something(self) -> WatchReport:
+        ends_s = time.monotonic() + REPORTS_EVERY_S
+        while True:
+            report = await self._looked()
+            if report.is_news or time.monotonic() >= ends_s:
+                return report
+            await self._glance_until(min(time.monotonic() + LOOKS_EVERY_S, ends_s))
+
+    async def _looked(self) -> WatchReport:
+        before = self._curve
+        look = await self._look()
+        report = await self._report(before, look)
+        if report.new_breaches:
+            await asyncio.sleep(CONFIRMED_AFTER_S)
+            report = await self._report(before, await self._look())
+        if not report.updates:
+            # With them it is told at once; an attempt that is cut off before counts them anew.
+            self._curve = report.curve
+            self._beat()
+        return report
+
+    async def _look(self) -> Look:
+        """Equity between two equal lists of what moved, so that it has in it what they have."""
+        while True:
+            before = await self._updates()
+            at_ms = wall_ms()
+            value = await self._gateway.account_value()
+            self._beat()
+            if await self._updates() == before:
+                return Look(at_ms, value, before)
+
+    def _beat(self) -> None:
+        activity.heartbeat(self._curve.model_dump(mode="json"))
+
+    async def _updates(self) -> tuple[LedgerUpdate, ...]:
+        """Those that are not counted yet."""
+        request = self._request
+        found = await self._gateway.spot.ledger_updates(since_ms=request.ledger_ms)
+        return tuple(
+            each for each in found if each.time_ms > request.ledger_ms or each.hash not in request.ledger_hashes
+        )
+
+    async def _report(self, before: Curve, look: Look) -> WatchReport:
+        paid_in = sum((each.perp_usd or ZERO for each in look.updates), ZERO)
+        curve = seen(before, look.value.equity_usd, paid_in)
+        exposure = await self._exposure(look.value)
+        return WatchReport(
+            at_ms=look.at_ms,
+            curve=curve,
+            exposure=exposure,
+            breaches=breaches(self._limits, curve, exposure),
+            warnings=warnings(self._limits, before, curve),
+            updates=look.updates,
+            known=self._request.known,
+        )
+
+    async def _exposure(self, value: AccountValue) -> Exposure:
+        """What has no limit is not asked for."""
+        limits = self._limits
+        open_orders = len(await self._gateway.open_orders()) if limits.max_open_orders is not None else 0
+        budget = await self._gateway.address_budget() if limits.min_requests_left is not None else None
+        return Exposure(
+            equity_usd=value.equity_usd,
+            net_notional_usd=value.net_notional_usd,
+            open_orders=open_orders,
+            requests_left=None if budget is None else budget.left,
+        )
+
+    async def _glance_until(self, until_s: float) -> None:
+        """Or until equity looks as if a limit were broken: money that left may be why."""
+        while (left_s := until_s - time.monotonic()) > 0:
+            await asyncio.sleep(min(GLANCES_EVERY_S, left_s))
+            value = await self._gateway.account_value()
+            self._beat()
+            if self._is_alarming(value.equity_usd):
+                return
+
+    def _is_alarming(self, equity_usd: Decimal) -> bool:
+        curve = seen(self._curve, equity_usd)
+        found: tuple[Breach, ...] = breaches(self._limits, curve, Exposure(equity_usd=equity_usd))
+        stops = [each for each in found if each.consequence is Consequence.STOP]
+        return any(each.limit not in self._request.known for each in stops) or bool(
+            warnings(self._limits, self._curve, curve)
+        )

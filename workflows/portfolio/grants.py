@@ -1,0 +1,176 @@
+"""Margin, asked and given: every ask is booked once and answered as often as it is told."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    from activities.messages import AccountQuestion, NoticeKind, orders_queue
+    from exchange.port import AccountValue
+    from journal import entries
+    from portfolio.book import (
+        Ask,
+        Book,
+        Grant,
+        Refused,
+        Shared,
+        counted_anew,
+        earned,
+        grant,
+        released,
+        shared,
+    )
+    from strategy.values import plain
+    from workflows.diary import Diary, now_ms
+    from workflows.granting import Granted, MarginAsk, Occasion, TradeEnded
+    from workflows.messenger import Messenger
+    from workflows.portfolio.record import Answered, DueSaving, PortfolioRecord
+    from workflows.portfolio.telling import TradeGone, tell
+
+ANSWERS_WITHIN = timedelta(seconds=10)
+ASK_AGAIN = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=5))
+
+
+class Grants:
+    """The loop of the portfolio is its only user: one ask after the other, so nothing is given twice."""
+
+    def __init__(self, record: PortfolioRecord, diary: Diary, messenger: Messenger) -> None:
+        self._record = record
+        self._diary = diary
+        self._messenger = messenger
+
+    def has_work(self) -> bool:
+        return bool(self._record.asks or self._record.ended or self._record.gone)
+
+    async def advance(self) -> None:
+        """One trade's word."""
+        if self._record.ended:
+            self._end(self._record.ended.pop(0))
+        elif self._record.gone:
+            self._forget(self._record.gone.pop(0))
+        else:
+            await self._answer(self._record.asks[0])
+
+    async def _answer(self, ask: MarginAsk) -> None:
+        record = self._record
+        answered = record.answered.get(ask.trade)
+        if answered is None or answered.ask_id != ask.ask_id:
+            value = await account_value(record)
+            self._grant(ask, value)
+        record.asks = [each for each in record.asks if each.ask_id != ask.ask_id]
+        granted = record.answered[ask.trade].granted
+        if granted is None:
+            return
+        try:
+            await tell(ask.trade, "granted", granted)
+        except TradeGone:
+            self._forget(ask.trade)
+
+    def _grant(self, ask: MarginAsk, value: AccountValue) -> None:
+        """Book it, and keep the answer: from here on it is only told."""
+        record = self._record
+        parts = self._book_profit(ask.trade, ask.coin, ask.cycle, ask.profit_usd)
+        own_usd = ask.equity_usd - parts.reserve_usd - parts.savings_usd
+        if ask.trade in record.reviewed:
+            record.reviewed.remove(ask.trade)
+            # It is to have its share, and not what it has.
+            kept_usd = None
+        else:
+            kept_usd = None if ask.occasion is Occasion.START else own_usd
+        book = counted_anew(record.book, value.equity_usd)
+        answer = self._refusal(ask) or grant(
+            record.terms, book, Ask(trade=ask.trade, coin=ask.coin, own_usd=kept_usd), value.free_usd
+        )
+        match answer:
+            case Grant():
+                margin_usd = self._not_larger(ask, answer.margin_usd, own_usd)
+                record.book = _given(answer.book, ask.trade, margin_usd)
+                granted = Granted(ask_id=ask.ask_id, margin_usd=margin_usd)
+            case Refused():
+                granted = Granted(ask_id=ask.ask_id, refusal=answer.text[:500])
+        record.answered[ask.trade] = Answered(ask_id=ask.ask_id, granted=granted)
+        self._diary.add(
+            entries.GrantRecord,
+            trade=ask.trade,
+            occasion=ask.occasion.value,
+            margin_usd=granted.margin_usd,
+            refusal=granted.refusal,
+        )
+
+    def _refusal(self, ask: MarginAsk) -> Refused | None:
+        """Why nothing new may begin. A trade that is open keeps what it has."""
+        record = self._record
+        if ask.occasion is not Occasion.START:
+            return None
+        if record.latch is not None:
+            return Refused(text=f"everything is stopped: {record.latch.reason}; portfolio release allows trades again")
+        if record.held_back:
+            return Refused(text=f"{record.held_back[0].text}; portfolio release allows trades again")
+        if ask.coin in (*record.leaving, *record.left):
+            return Refused(text=f"{ask.coin} was left; portfolio apply gives it a share again")
+        return None
+
+    def _not_larger(self, ask: MarginAsk, margin_usd: Decimal, own_usd: Decimal) -> Decimal:
+        """While a limit is broken no trade is made larger."""
+        if ask.occasion is Occasion.START or not (self._record.latch or self._record.held_back):
+            return margin_usd
+        return min(margin_usd, own_usd) if own_usd > 0 else margin_usd
+
+    def _end(self, ended: TradeEnded) -> None:
+        record = self._record
+        answered = record.answered.get(ended.trade)
+        if answered is not None and answered.ask_id == ended.ask_id:
+            return
+        self._book_profit(ended.trade, ended.coin, ended.cycle, ended.profit_usd)
+        record.answered[ended.trade] = Answered(ask_id=ended.ask_id)
+        self._forget(ended.trade)
+
+    def _forget(self, trade: str) -> None:
+        """It is over: what it had is free."""
+        record = self._record
+        record.book = released(record.book, trade)
+        record.reviewed = [each for each in record.reviewed if each != trade]
+        record.to_review = [each for each in record.to_review if each.trade != trade]
+        record.asks = [each for each in record.asks if each.trade != trade]
+        for coin in [each for each in record.leaving if each not in _coins(record.book)]:
+            self._messenger.tell(f"{coin} is left: no trade of it runs any more", NoticeKind.RESET)
+            record.left = [*record.left, coin]
+            del record.leaving[coin]
+
+    def _book_profit(self, trade: str, coin: str, cycle: int, profit_usd: Decimal) -> Shared:
+        """Into its parts, once: the caller keeps the answer in the same breath."""
+        record = self._record
+        parts = shared(record.terms.split, profit_usd)
+        savings_coin = record.terms.savings_coin or coin
+        record.book = earned(record.book, profit_usd, parts, savings_coin)
+        if parts.savings_usd:
+            due = DueSaving(coin=savings_coin, usd=parts.savings_usd, trade=trade, cycle=cycle, at_ms=now_ms())
+            record.due = [*record.due, due]
+        if profit_usd:
+            fields = parts.model_dump()
+            self._diary.add(entries.ProfitRecord, trade=trade, cycle=cycle, profit_usd=profit_usd, **fields)
+        return parts
+
+
+def _given(book: Book, trade: str, margin_usd: Decimal) -> Book:
+    allocation = book.allocations[trade].model_copy(update={"margin_usd": plain(margin_usd)})
+    return book.model_copy(update={"allocations": {**book.allocations, trade: allocation}})
+
+
+def _coins(book: Book) -> set[str]:
+    return {each.coin for each in book.allocations.values()}
+
+
+async def account_value(record: PortfolioRecord) -> AccountValue:
+    found: AccountValue = await workflow.execute_activity(
+        "account_value",
+        AccountQuestion(network=record.input.network, account=record.account),
+        result_type=AccountValue,
+        task_queue=orders_queue(record.signer),
+        start_to_close_timeout=ANSWERS_WITHIN,
+        retry_policy=ASK_AGAIN,
+        summary="equity and free margin",
+    )
+    return found

@@ -1,0 +1,142 @@
+"""What a portfolio hears and tells: signals of trades and operators, updates that answer, queries."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RawValue
+
+with workflow.unsafe.imports_passed_through():
+    from workflows.granting import MarginAsk, TradeEnded
+    from workflows.portfolio.asked import Apply, EmergencyStop, Exit, Rebalance, ReleaseAll, Skim
+    from workflows.portfolio.commands import Commands
+    from workflows.portfolio.record import PortfolioRecord
+    from workflows.portfolio.status import PortfolioStatus, status_view
+    from workflows.reading import read_one
+
+SIGNALS = ("apply", "rebalance", "skim", "exit", "emergency_stop", "release")
+"""An operator's; each is an update too."""
+FLAT_WITHIN = timedelta(seconds=90)
+WAITING_MAX = 500
+
+
+class Handlers:
+    _record: PortfolioRecord
+    _commands: Commands
+
+    @workflow.query(description="Everything about the portfolio, for people and programs")
+    def status(self) -> PortfolioStatus:
+        return status_view(self._record, workflow.info().workflow_id)
+
+    @workflow.signal(description="Of a trade: its start, its RESET, or that it was told to ask")
+    def ask_margin(self, given: Any = None, *extra: Any) -> None:
+        asked, record = read_one(MarginAsk, given, extra), self._record
+        if any(each.ask_id == asked.ask_id for each in record.asks):
+            return
+        if len(record.asks) >= WAITING_MAX:
+            raise ValueError(f"{len(record.asks)} asks wait; it is told again")
+        record.asks = [*record.asks, asked]
+
+    @workflow.signal(description="Of a trade: flat, and never an order again")
+    def trade_ended(self, given: Any = None, *extra: Any) -> None:
+        self._record.ended = [*self._record.ended, read_one(TradeEnded, given, extra)]
+
+    @workflow.signal(description='New terms, whole: {"terms": {...}}; easier by `hypertrader portfolio apply`')
+    def apply(self, given: Any = None, *extra: Any) -> None:
+        self._commands.apply(read_one(Apply, given, extra))
+
+    @workflow.update(name="apply", description="As the signal, with an answer")
+    async def update_apply(self, given: Any = None, *extra: Any) -> str:
+        return self._commands.apply(read_one(Apply, given, extra))
+
+    @update_apply.validator
+    def _check_apply(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_apply(read_one(Apply, given, extra))
+
+    @workflow.signal(description='Back to the shares: {"now": false, "reason": "..."}')
+    def rebalance(self, given: Any = None, *extra: Any) -> None:
+        self._commands.rebalance(read_one(Rebalance, given, extra))
+
+    @workflow.update(name="rebalance", description="As the signal, with an answer")
+    async def update_rebalance(self, given: Any = None, *extra: Any) -> str:
+        return self._commands.rebalance(read_one(Rebalance, given, extra))
+
+    @update_rebalance.validator
+    def _check_rebalance(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_rebalance(read_one(Rebalance, given, extra))
+
+    @workflow.signal(description='Free money into savings: {"usd": "100", "coin": "ETH"}')
+    def skim(self, given: Any = None, *extra: Any) -> None:
+        self._commands.skim(read_one(Skim, given, extra))
+
+    @workflow.update(name="skim", description="As the signal, with an answer")
+    async def update_skim(self, given: Any = None, *extra: Any) -> str:
+        return self._commands.skim(read_one(Skim, given, extra))
+
+    @update_skim.validator
+    def _check_skim(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_skim(read_one(Skim, given, extra))
+
+    @workflow.signal(description='Leave a coin: {"coin": "ETH", "now": false, "profit_usd": null, "until_ms": null}')
+    def exit(self, given: Any = None, *extra: Any) -> None:
+        self._commands.exit(read_one(Exit, given, extra))
+
+    @workflow.update(name="exit", description="As the signal, with an answer")
+    async def update_exit(self, given: Any = None, *extra: Any) -> str:
+        return self._commands.exit(read_one(Exit, given, extra))
+
+    @update_exit.validator
+    def _check_exit(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_exit(read_one(Exit, given, extra))
+
+    @workflow.signal(
+        description='Close every trade, and begin none until released: {"reason": "...", "everything": false}'
+    )
+    def emergency_stop(self, given: Any = None, *extra: Any) -> None:
+        self._commands.emergency_stop(_read_stop(given, extra))
+
+    @workflow.update(name="emergency_stop", description="As the signal; answers when the exchange is flat")
+    async def update_emergency_stop(self, given: Any = None, *extra: Any) -> str:
+        self._commands.emergency_stop(_read_stop(given, extra))
+        record = self._record
+        try:
+            await workflow.wait_condition(
+                lambda: record.latch is None or record.latch.proof is not None, timeout=FLAT_WITHIN
+            )
+        except TimeoutError:
+            trouble = record.latch.trouble if record.latch is not None else None
+            return f"stopping: {trouble or 'the exchange does not say yet that all is flat'}; it is tried on"
+        proof = record.latch.proof if record.latch is not None else None
+        if proof is None:
+            return "released"
+        others = f"; no trade here holds {', '.join(proof.left.coins)}" if proof.left.coins else ""
+        return f"flat: {len(proof.trades)} trades are stopped{others}"
+
+    @workflow.signal(description='Trades may begin again: {"reason": "..."}')
+    def release(self, given: Any = None, *extra: Any) -> None:
+        self._commands.release(read_one(ReleaseAll, given, extra))
+
+    @workflow.update(name="release", description="As the signal, with an answer")
+    async def update_release(self, given: Any = None, *extra: Any) -> str:
+        return self._commands.release(read_one(ReleaseAll, given, extra))
+
+    @update_release.validator
+    def _check_release(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_release(read_one(ReleaseAll, given, extra))
+
+    @workflow.signal(dynamic=True)
+    def unknown_signal(self, name: str, args: Sequence[RawValue]) -> None:
+        raise ValueError(f"there is no signal {name}; {', '.join(SIGNALS)} exist")
+
+    def note_refused(self, signal: str, error: Exception) -> None:
+        """Called by the guard: what a handler refused is kept where people see it."""
+        self._commands.refused(signal, str(error))
+
+
+def _read_stop(given: object, extra: Sequence[object]) -> EmergencyStop:
+    """A button for bad moments: what is wrong with its words stops nothing from stopping."""
+    try:
+        return read_one(EmergencyStop, given, extra)
+    except ValueError as error:
+        return EmergencyStop(reason=f"asked by the operator, in words that can't be read: {error}"[:500])
