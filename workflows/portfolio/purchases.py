@@ -1,10 +1,11 @@
 """Savings are bought: USDC leaves the margin for the spot side and buys a coin there, each step once.
 
-    owed ── transfer ── order ── bought              what is on its way stands in the record before anybody is asked,
-              │           └─ refused ── back ── owed  so whoever goes on, and however often, asks for the very same
-              └─ not done ── owed
+    owed ── transfer ─┬─ order ─┬─ bought
+                      │         └─ refused, again and again ── transfer back ── owed
+                      └─ not done ── owed
 
-One purchase at a time. While everything is stopped or held back none begins; one that is on its way is finished.
+What is on its way stands in the record before anybody is asked: whoever goes on, and however often, asks for the very
+same. One purchase at a time. While everything is stopped or held back none begins; one that is on its way is finished.
 """
 
 from datetime import timedelta
@@ -36,6 +37,7 @@ MARGIN_AGAIN_MS = 5 * 60 * 1000
 TRANSFER_AGAIN_MS = 60 * 1000
 """It doubles, up to a day."""
 AGAIN_AFTER = timedelta(minutes=1)
+LATER = "it is tried again in a day, or after portfolio apply or skim"
 
 
 class Purchases:
@@ -101,7 +103,7 @@ class Purchases:
             facts = await self._desk.inspect(coin)
         except NotForSale as error:
             usd = savings.to_spend_usd(record, coin)
-            self._wait(coin, f"{words(usd)} are to become {coin}, which can't be bought: {error}", DAY_MS)
+            self._wait(coin, f"{words(usd)} are to become {coin}, which can't be bought: {error}", DAY_MS, usd=usd)
             return
         has_usd = min(record.spot_usd.get(coin, ZERO), facts.usd.free)
         if not size_for(facts, has_usd + owed_usd):
@@ -116,7 +118,9 @@ class Purchases:
             record.purchase = Purchase(coin=coin, usd=ZERO, moved=True)
         elif trouble is not None:
             again_ms = MARGIN_AGAIN_MS if facts.may_transfer else DAY_MS
-            self._wait(coin, trouble, again_ms, usd=savings.to_spend_usd(record, coin))
+            # A margin that is needed now is nothing a person has to see to.
+            tells, usd = not facts.may_transfer, savings.to_spend_usd(record, coin)
+            self._wait(coin, trouble, again_ms, usd=usd, tells=tells)
 
     async def _why_not_moved(self, coin: str, usd: Decimal, facts: SpotFacts) -> str | None:
         if not facts.may_transfer:
@@ -134,8 +138,8 @@ class Purchases:
             savings.set_out(record, coin, intent)
 
     async def _move(self, purchase: Purchase, transfer: TransferIntent) -> None:
-        outcome = await self._desk.transfer(purchase.coin, transfer)
         coin = purchase.coin
+        outcome = await self._desk.transfer(coin, transfer)
         if outcome.status is TransferStatus.DONE:
             savings.moved(self._record, purchase)
             return
@@ -156,7 +160,12 @@ class Purchases:
         except NotForSale as error:
             record.purchase = purchase.model_copy(update={"refused": str(error)})
             return
-        size = size_for(facts, min(record.spot_usd.get(coin, ZERO), facts.usd.free))
+        has_usd = record.spot_usd.get(coin, ZERO)
+        size = size_for(facts, min(has_usd, facts.usd.free))
+        if not size and facts.usd.free < has_usd and purchase.tries + 1 < TRIES_MAX:
+            # What has just arrived may be shown a moment later.
+            await self._pause(purchase)
+            return
         if not size:
             # The price has risen, or somebody else has spent it: what is there goes with the next.
             record.purchase = None
@@ -171,12 +180,15 @@ class Purchases:
         if outcome.status is OutcomeStatus.FILLED:
             self._bought(purchase, outcome)
             return
-        tries = purchase.tries + 1
-        text = outcome.text or str(outcome.status)
-        refused = text if tries >= TRIES_MAX else ""
-        record.purchase = purchase.model_copy(update={"order": None, "tries": tries, "refused": refused})
-        if not refused:
-            await workflow.sleep(PAUSE * 2 ** (tries - 1))
+        if purchase.tries + 1 < TRIES_MAX:
+            await self._pause(purchase)
+            return
+        record.purchase = purchase.model_copy(update={"order": None, "refused": outcome.text or str(outcome.status)})
+
+    async def _pause(self, purchase: Purchase) -> None:
+        """Before it is tried anew."""
+        self._record.purchase = purchase.model_copy(update={"order": None, "tries": purchase.tries + 1})
+        await workflow.sleep(PAUSE * 2**purchase.tries)
 
     def _bought(self, purchase: Purchase, outcome: OrderOutcome) -> None:
         done = savings.bought(self._record, purchase, outcome, now_ms())
@@ -194,33 +206,25 @@ class Purchases:
 
     async def _give_back(self, purchase: Purchase) -> None:
         """What could not buy goes back; what was on the spot side before stays."""
-        record = self._record
-        if not purchase.usd:
-            record.purchase = None
-            usd = record.spot_usd.get(purchase.coin, ZERO)
-            self._wait(
-                purchase.coin,
-                f"{words(usd)} on the spot side could not buy {purchase.coin}: {purchase.refused}; it is tried again "
-                "in a day, or after portfolio apply or skim",
-                DAY_MS,
-            )
+        record, coin = self._record, purchase.coin
+        if purchase.usd:
+            savings.set_back(record, purchase, await self._desk.prepare_transfer(purchase.usd, to_perp=True))
             return
-        savings.set_back(record, purchase, await self._desk.prepare_transfer(purchase.usd, to_perp=True))
+        record.purchase = None
+        usd = record.spot_usd.get(coin, ZERO)
+        self._wait(coin, f"{words(usd)} on the spot side could not buy {coin}: {purchase.refused}; {LATER}", DAY_MS)
 
     async def _move_back(self, purchase: Purchase, back: TransferIntent) -> None:
-        outcome = await self._desk.transfer(purchase.coin, back)
+        coin, usd = purchase.coin, back.usd
+        outcome = await self._desk.transfer(coin, back)
         if outcome.status is TransferStatus.DONE:
-            savings.moved_back(self._record, purchase, back.usd)
+            savings.moved_back(self._record, purchase, usd)
             where = "back with the margin and owed"
         else:
-            savings.not_moved_back(self._record, back.usd)
+            savings.not_moved_back(self._record, usd)
             where = f"on the spot side ({outcome.text or 'they did not move back'})"
-        self._wait(
-            purchase.coin,
-            f"{purchase.coin} could not be bought: {purchase.refused}; {words(back.usd)} are {where}; it is tried "
-            "again in a day, or after portfolio apply or skim",
-            DAY_MS,
-        )
+        text = f"{coin} could not be bought: {purchase.refused}; {words(usd)} are {where}; {LATER}"
+        self._wait(coin, text, DAY_MS)
 
     def _accumulate(self, coin: str, facts: SpotFacts) -> None:
         """There is not enough yet."""
@@ -231,12 +235,16 @@ class Purchases:
         text = missing if facts.usd.free < has_usd else ""
         self._wait(coin, text, DAY_MS, usd=savings.to_spend_usd(record, coin))
 
-    def _wait(self, coin: str, text: str, for_ms: int, *, usd: Decimal | None = None, tries: int = 0) -> None:
+    def _wait(
+        self, coin: str, text: str, for_ms: int, *, usd: Decimal | None = None, tries: int = 0, tells: bool = True
+    ) -> None:
         """A trouble is told once; while it lasts its words may change."""
         waits = self._record.savings_waits
-        if text and (coin not in waits or not waits[coin].text):
+        told = bool(text) and coin in waits and waits[coin].told
+        if text and tells and not told:
             self._messenger.tell(f"savings wait: {text}")
-        waits[coin] = SavingsWait(until_ms=now_ms() + for_ms, text=text[:500], usd=usd, tries=tries)
+            told = True
+        waits[coin] = SavingsWait(until_ms=now_ms() + for_ms, text=text[:500], usd=usd, tries=tries, told=told)
 
 
 def _by_hand(coin: str, usd: Decimal) -> str:

@@ -105,6 +105,8 @@ class SavingsWait(Message):
     """Empty where there is not enough yet."""
     usd: Decimal | None = None
     tries: int = 0
+    told: bool = False
+    """A person was told of the trouble."""
 
 
 class Saved(Message):

@@ -26,8 +26,10 @@ DUE_KEPT = 50
 @exact
 def movable_usd(record: PortfolioRecord, coin: str) -> Decimal:
     """What is owed to it and not on its way."""
-    owed_usd = sum((each.usd for each in record.due if each.coin == coin), ZERO)
-    return plain(round_size_down(owed_usd, USD_DECIMALS))
+    purchase = record.purchase
+    moving = purchase is not None and purchase.coin == coin and not purchase.moved
+    left_usd = record.book.owed.get(coin, ZERO) - (purchase.usd if purchase is not None and moving else ZERO)
+    return plain(round_size_down(left_usd, USD_DECIMALS))
 
 
 @exact
@@ -72,7 +74,7 @@ def bought(record: PortfolioRecord, purchase: Purchase, outcome: OrderOutcome, a
     _add_spot(record, coin, -usd)
     record.moved = [each for each in record.moved if each.coin != coin]
     record.saved = [*record.saved, done][-SAVED_KEPT:]
-    record.savings_waits.pop(coin, None)
+    record.savings_waits[coin] = SavingsWait(until_ms=at_ms + DAY_MS, usd=record.spot_usd.get(coin, ZERO))
     record.purchase = None
     return done
 
