@@ -231,12 +231,14 @@ class AccountQuestion(Message):
 
 
 class AccountIdentity(Message):
-    """Whose account a worker serves, and what it is worth."""
+    """Whose account a worker serves, and what it is worth: movements of money after `ledger_ms`, and those at it that
+    are not among the hashes, are not in it."""
 
     account: str
     signer: str
     equity_usd: Decimal
-    at_ms: int
+    ledger_ms: int
+    ledger_hashes: tuple[str, ...]
 
 
 class LeftOver(Message):

@@ -118,7 +118,8 @@ class Portfolio(Handlers):
             opened_at_ms=now_ms(),
             terms=record.terms.model_dump(mode="json"),
         )
-        record.ledger_ms, record.curve = found.at_ms, seen(record.curve, found.equity_usd)
+        record.ledger_ms, record.ledger_hashes = found.ledger_ms, found.ledger_hashes
+        record.curve = seen(record.curve, found.equity_usd)
         own = [each for each in (await survey(record)).trades if each.portfolio == record.input.name]
         open_usd = sum((each.equity_usd - each.allocation_usd for each in own), found.equity_usd * 0)
         allocations = {
