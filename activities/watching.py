@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -85,21 +85,27 @@ class WatchingActivities:
 
     @activity.defn
     async def watch_account(self, request: WatchRequest) -> WatchReport:
-        """Look until something is new, or a minute is over. Of an attempt that was cut off the next one knows how far
-        it was."""
+        """Look until something is new, a minute is over or it is told to come back. Of an attempt that was cut off the
+        next one knows how far it was."""
         check_own((request.network, request.account), (self._settings.network, self._gateway.account))
         details = activity.info().heartbeat_details
         watch = _Watch(self._gateway, request, Curve.model_validate(details[0]) if details else request.curve)
         async with told_to_temporal():
-            return await _unless_stopping(watch.until_something())
+            return await _unless_stopping(watch)
 
 
-async def _unless_stopping(looking: Coroutine[None, None, WatchReport]) -> WatchReport:
-    """A worker that is told to stop leaves the watch to another one at once. Raises ApplicationError, to be retried."""
-    work = asyncio.create_task(looking)
+async def _unless_stopping(watch: "_Watch") -> WatchReport:
+    """Cancelled, it comes back with what it saw last. A worker that is told to stop leaves the watch to another one at
+    once: raises ApplicationError, to be retried."""
+    work = asyncio.create_task(watch.until_something())
     stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
     try:
-        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if watch.last is None:
+                raise
+            return watch.last
         if work.done():
             return work.result()
         raise ApplicationError("this worker stops: another one watches on", type="Stopping")
@@ -114,11 +120,12 @@ class _Watch:
         self._request = request
         self._limits: PortfolioLimits = request.limits
         self._curve = curve
+        self.last: WatchReport | None = None
 
     async def until_something(self) -> WatchReport:
         ends_s = time.monotonic() + REPORTS_EVERY_S
         while True:
-            report = await self._looked()
+            report = self.last = await self._looked()
             if report.is_news or time.monotonic() >= ends_s:
                 return report
             await self._glance_until(min(time.monotonic() + LOOKS_EVERY_S, ends_s))

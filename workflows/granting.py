@@ -25,6 +25,10 @@ def portfolio_id(account_name: str) -> str:
     return f"portfolio-{account_name}"
 
 
+AskId = Annotated[str, Field(pattern=r"^.{1,180}/[0-9]{1,12}$")]
+"""The trade's first run, and a number that rises: the same however often it is told."""
+
+
 class Occasion(StrEnum):
     START = "start"
     RESET = "reset"
@@ -35,8 +39,7 @@ class Occasion(StrEnum):
 class MarginAsk(Message):
     """Signal `ask_margin`. Money in USD."""
 
-    ask_id: str = Field(min_length=1, max_length=200)
-    """The same however often it is told."""
+    ask_id: AskId
     occasion: Occasion
     trade: str = Field(min_length=1, max_length=200)
     """Its workflow's id."""
@@ -52,7 +55,7 @@ class MarginAsk(Message):
 class Granted(Message):
     """Signal `granted`. With no margin the trade does not begin, or goes on with what it has left."""
 
-    ask_id: str = Field(min_length=1, max_length=200)
+    ask_id: AskId
     margin_usd: Annotated[Digits, Field(gt=0)] | None = None
     """The trade's allocation from now on."""
     refusal: str = Field(default="", max_length=500)
@@ -77,7 +80,7 @@ class Leave(Message):
 class TradeEnded(Message):
     """Signal `trade_ended`: flat, and never an order again. The parts of money are as in MarginAsk."""
 
-    ask_id: str = Field(min_length=1, max_length=200)
+    ask_id: AskId
     trade: str = Field(min_length=1, max_length=200)
     coin: str = Field(min_length=1, max_length=20)
     cycle: int = Field(ge=0, lt=2**63)

@@ -116,6 +116,34 @@ async def test_a_profit_is_shared_once_however_often_the_trade_asks(floor: Floor
     assert (book.capital_usd, book.reserve_usd, book.owed) == (1050, 15, {"ETH": 10})
 
 
+async def test_what_was_asked_before_is_not_booked_after_it(floor: Floor) -> None:
+    asker = await floor.asker("ETH")
+    await floor.ask(asker, "ETH")
+    reset = {"occasion": Occasion.RESET, "cycle": 1, "equity_usd": "450", "profit_usd": "50"}
+    await floor.ask(asker, "ETH", ask_id=f"{asker.id}/3", **reset)
+    late = MarginAsk.model_validate({"ask_id": f"{asker.id}/2", "trade": asker.id, "coin": "ETH", **reset})
+    await floor.portfolio.signal("ask_margin", late)
+    await floor.ask(asker, "ETH", ask_id=f"{asker.id}/3", **reset)
+    assert (await floor.status()).book.capital_usd == 1050
+
+
+async def test_runs_are_renewed_and_every_profit_is_in_the_book_once(floor: Floor) -> None:
+    asker = await floor.asker("ETH")
+    await floor.ask(asker, "ETH")
+    first_run_id = (await floor.portfolio.describe()).run_id
+    told = 1
+    while (await floor.portfolio.describe()).run_id == first_run_id:
+        assert told < 200
+        for _ in range(10):
+            told += 1
+            own_usd = 400 + told - 1
+            await floor.ask(
+                asker, "ETH", ask_id=f"{asker.id}/{told}", occasion=Occasion.RESET, equity_usd=own_usd, profit_usd=1
+            )
+    book = (await floor.status()).book
+    assert book.owed_usd == D("0.2") * (told - 1) and book.reserve_usd == D("0.3") * (told - 1)
+
+
 async def test_a_trade_that_ended_gives_its_margin_back_once(floor: Floor) -> None:
     asker = await floor.asker("ETH")
     await floor.ask(asker, "ETH")
@@ -146,7 +174,7 @@ async def test_a_fall_of_23_percent_stops_every_trade_until_a_person_releases(ri
         with pytest.raises(WorkflowUpdateFailedError):
             await floor.portfolio.execute_update("release", {"reason": ""})
         await floor.portfolio.execute_update("release", {"reason": "looked at it"})
-        assert (await floor.ask(asker, "BTC", ask_id="later")).margin_usd is not None
+        assert (await floor.ask(asker, "BTC", ask_id=f"{asker.id}/2")).margin_usd is not None
 
 
 async def test_a_withdrawal_of_half_triggers_nothing_and_is_divided_no_more(rig: Rig) -> None:

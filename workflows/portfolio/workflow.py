@@ -39,12 +39,12 @@ class Portfolio(Handlers):
         self._record = record
         self._diary = Diary(record)
         self._messenger = Messenger(record, self._note)
-        self._watch = Watch(record, self._diary, self._messenger, self._note)
+        self._renewal = Renewal()
+        self._watch = Watch(record, self._diary, self._messenger, self._renewal, self._note)
         self._commands = Commands(record, self._diary, self._watch)
         self._grants = Grants(record, self._diary, self._messenger)
         self._rebalancing = Rebalancing(record)
         self._emergency = Emergency(record, self._diary, self._messenger)
-        self._renewal = Renewal()
 
     def _note(self, text: str) -> None:
         self._commands.note(text)
