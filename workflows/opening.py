@@ -171,7 +171,8 @@ async def _buy(
             if held != size and not size:
                 raise _held_otherwise(terms.coin, held)
             if held != size:
-                # The first look of the open trade tells what differs.
+                # A look before anything else is ordered tells what differs.
+                record.look_due = "the exchange holds what this opening did not buy"
                 break
         desk.note_intent(intent, "opening")
         outcome = await desk.send(intent, "opening")
