@@ -7,3 +7,7 @@ class CommandFailed(Exception):
 
 class BadOption(CommandFailed):
     """One line that names the option, its value and what is allowed. The command ends with exit code 2."""
+
+
+class CommandRefused(CommandFailed):
+    """It was answered: nothing was done, and nothing will be."""

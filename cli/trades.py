@@ -26,7 +26,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.messages import TRADES_QUEUE, Message
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, CommandRefused
 from cli.opening import refusal, wait_until_open
 from cli.venue import Venue
 from connection import connect
@@ -99,7 +99,7 @@ async def start_plan(client: Client, plan: TradingPlan, settings: Settings) -> T
 
 
 async def edit_plan(client: Client, coin: str, plan: TradingPlan, settings: Settings, reason: str = "") -> str:
-    """Have the running trade on `coin` follow this version. Raises CommandFailed with the refusal."""
+    """Have the running trade on `coin` follow this version. Raises CommandRefused; CommandFailed if nobody knows."""
     asked = Edit(input=TradeInput.of(plan, settings.network.value), reason=reason)
     return await command(client, coin, "edit", asked)
 
@@ -275,7 +275,7 @@ async def _sorted_failures(coin: str) -> AsyncIterator[None]:
     try:
         yield
     except WorkflowUpdateFailedError as error:
-        raise CommandFailed(_innermost(error)) from error
+        raise CommandRefused(_innermost(error)) from error
     except WorkflowQueryFailedError as error:
         raise CommandFailed(f"the trade on {coin} can't answer: {error}") from error
     except (WorkflowUpdateRPCTimeoutOrCancelledError, asyncio.CancelledError) as error:
@@ -286,7 +286,8 @@ async def _sorted_failures(coin: str) -> AsyncIterator[None]:
             f"what was asked may still be done when one is back"
         ) from error
     except RPCError as error:
-        raise CommandFailed(_rpc_line(error, coin)) from error
+        kind = CommandRefused if error.status is RPCStatusCode.NOT_FOUND else CommandFailed
+        raise kind(_rpc_line(error, coin)) from error
 
 
 def _rpc_line(error: RPCError, coin: str) -> str:

@@ -1,6 +1,5 @@
 """Opening a trade: all is checked before anything is sent, and what is refused ends the workflow with one line."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
@@ -13,8 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from exchange.port import OutcomeStatus
     from journal.entries import Opened, TradeRef
     from plans.sizing import margin_for
-    from strategy.backstop import backstop_of
-    from strategy.checks import Proposal, liquidation_price, refusals
+    from strategy.backstop import refusal_at_entry
+    from strategy.checks import Proposal, refusals
     from strategy.state import Terms, opened
     from strategy.values import Execution, plain, round_down
     from workflows.asked import TradeInput
@@ -119,7 +118,9 @@ def _proposal(asked: TradeInput, facts: MarketFacts, price: Decimal) -> Proposal
 
 def _check(asked: TradeInput, facts: MarketFacts, proposal: Proposal) -> None:
     rules, coin, margin_usd = facts.rules, proposal.coin, proposal.margin_usd
-    reasons = list(refusals(proposal)) or list(_of_the_backstop(asked, proposal))
+    reasons = list(refusals(proposal))
+    if not reasons and (refusal := _of_the_backstop(asked, proposal)):
+        reasons.append(refusal)
     if rules.only_isolated:
         reasons.append(f"{coin} allows isolated margin only; trades use cross margin: choose another coin")
     if facts.position.size:
@@ -133,21 +134,17 @@ def _check(asked: TradeInput, facts: MarketFacts, proposal: Proposal) -> None:
         raise refused("; ".join(reasons))
 
 
-def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> Iterator[str]:
-    """A stop that the exchange's liquidation comes before protects nothing."""
+def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> str | None:
     if asked.backstop is None:
-        return
-    terms = Terms(coin=asked.coin, leverage=proposal.leverage, ladder=asked.ladder, limits=asked.limits)
-    qty = proposal.margin_usd * proposal.leverage / proposal.price
-    at_entry = opened(terms, asked.unit_size, proposal.margin_usd, Execution(size=qty, average_price=proposal.price))
-    stop = backstop_of(at_entry, asked.backstop.beyond)
-    trigger_price = stop.trigger_price if stop is not None else Decimal(0)
-    liquidation = liquidation_price(proposal.price, proposal.leverage, proposal.maintenance_rate)
-    if trigger_price <= liquidation:
-        yield (
-            f"backstop.beyond is {asked.backstop.beyond}: that is a stop at {trigger_price:.8g}, and liquidation "
-            f"lies before it at {liquidation:.8g}: use less, or a lower leverage"
-        )
+        return None
+    return refusal_at_entry(
+        Terms(coin=asked.coin, leverage=proposal.leverage, ladder=asked.ladder, limits=asked.limits),
+        asked.unit_size,
+        proposal.margin_usd,
+        proposal.price,
+        asked.backstop.beyond,
+        proposal.maintenance_rate,
+    )
 
 
 def _held_otherwise(coin: str, held: Decimal) -> ApplicationError:
@@ -174,7 +171,8 @@ async def _buy(
             if held != size and not size:
                 raise _held_otherwise(terms.coin, held)
             if held != size:
-                # The first look of the open trade tells what differs.
+                # A look before anything else is ordered tells what differs.
+                record.look_due = "the exchange holds what this opening did not buy"
                 break
         desk.note_intent(intent, "opening")
         outcome = await desk.send(intent, "opening")
