@@ -143,6 +143,18 @@ class ResetRecord(BaseEntry):
     """Of the cycle that begins."""
 
 
+class MarginRecord(BaseEntry):
+    """What the trade's portfolio took out of it, or put in."""
+
+    kind: Literal["margin"] = "margin"
+    portfolio: str
+    occasion: str
+    taken_usd: Decimal
+    """Negative when it was put in."""
+    allocation_usd: Decimal
+    """With it."""
+
+
 class OperatorRecord(BaseEntry):
     """A command that was accepted, and what came of it."""
 
@@ -297,6 +309,7 @@ Entry = Annotated[
     | OutcomeRecord
     | FillRecord
     | ResetRecord
+    | MarginRecord
     | OperatorRecord
     | RejectedInput
     | AlertRecord

@@ -20,7 +20,7 @@ with workflow.unsafe.imports_passed_through():
 
 NEVER = ("coin", "network")
 """Another one is another trade."""
-BEFORE_THE_ENTRY = ("margin_usd", "size", "leverage", "unit_mode", "entry")
+BEFORE_THE_ENTRY = ("margin_usd", "size", "portfolio", "leverage", "unit_mode", "entry")
 AT_100_PERCENT_LONG = ("unit_size", "ladder")
 """Steps belong to the lines they were taken at."""
 MOVES_THE_BACKSTOP = (*AT_100_PERCENT_LONG, "limits", "backstop")
@@ -74,7 +74,14 @@ def _of_the_limits(record: TradeRecord, state: TradeState, asked: TradeInput) ->
         yield f"max_leverage is {limits.max_leverage}; the trade has {state.terms.leverage}x"
     equity_usd = state.equity(price)
     peak_usd = max(state.equity_peak_usd, equity_usd)
-    broken = breach(limits, price=price, margin_usd=record.margin_usd, peak_usd=peak_usd, equity_usd=equity_usd)
+    broken = breach(
+        limits,
+        price=price,
+        margin_usd=record.margin_usd,
+        peak_usd=peak_usd,
+        equity_usd=equity_usd,
+        taken_usd=state.taken_usd,
+    )
     if broken is not None:
         yield f"the trade would end at once: {broken}"
 

@@ -2,9 +2,10 @@
 
     trade ── ask_margin ──▶ portfolio ── granted ──▶ trade      at its start, at every RESET, and when it is asked to
     portfolio ── review ──▶ trade                               ask again, or to leave
-    trade ── ended ──▶ portfolio                                closed or stopped: its margin is free again
+    trade ── trade_ended ──▶ portfolio                          closed or stopped: its margin is free again
 
-An ask is told again until it is answered, and answered as often as it is told: what it moved, it moved once.
+An ask is told again until it is answered, and answered as often as it is told: what it moved, it moved once, and every
+answer to it is the same. A trade has one ask open at a time; what comes meanwhile is in the next one.
 """
 
 from decimal import Decimal
@@ -15,10 +16,6 @@ from pydantic import Field
 
 from activities.messages import Message
 from workflows.asked import YEAR_10000_MS, Amount, Digits, Reason
-
-NAME = r"^[a-z][a-z0-9-]{0,19}$"
-AccountName = Annotated[str, Field(pattern=NAME)]
-"""Of an account, as its trader calls it: letters, digits and dashes."""
 
 
 def portfolio_id(account_name: str) -> str:
@@ -47,9 +44,10 @@ class MarginAsk(Message):
     cycle: int = Field(ge=0, lt=2**63)
     """That ended, or that is running; 0 at the start."""
     equity_usd: Digits = Decimal(0)
-    """The allocation with the cycle's result; 0 at the start."""
+    """What the trade is worth: at a RESET its allocation with the cycle's result; 0 at the start."""
     profit_usd: Digits = Decimal(0)
-    """Of the cycle that ended, after fees and funding; negative: its loss."""
+    """Of the cycle that ended, after fees and funding, and of those before it that nobody answered to; negative: the
+    loss. Told once. 0 at a review."""
 
 
 class Granted(Message):
@@ -57,12 +55,14 @@ class Granted(Message):
 
     ask_id: AskId
     margin_usd: Annotated[Digits, Field(gt=0)] | None = None
-    """The trade's allocation from now on."""
+    """What the trade is to be worth where it was worth `equity_usd`: the difference leaves it, or is put in. At a RESET
+    this is its allocation from then on."""
     refusal: str = Field(default="", max_length=500)
 
 
 class Review(Message):
-    """Signal `review`: ask for the margin anew when all is long again, or at once by ending the cycle where it is."""
+    """Signal `review`: ask for the margin anew when all is long again; with `now` the cycle ends where it is, and that
+    is a RESET."""
 
     now: bool = False
     reason: Reason = ""
@@ -85,4 +85,4 @@ class TradeEnded(Message):
     coin: str = Field(min_length=1, max_length=20)
     cycle: int = Field(ge=0, lt=2**63)
     profit_usd: Digits = Decimal(0)
-    """Of the cycle it ended in; 0 of a trade that never opened."""
+    """Of the cycle it ended in, and whatever no ask has told; 0 of a trade that never opened."""

@@ -20,10 +20,11 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import Mode
     from workflows.diary import now_ms
     from workflows.display import ledger_view, status_view, summary_view
+    from workflows.granting import Granted, Leave, Review
     from workflows.status import LedgerView, TradeStatus
     from workflows.updates import Updates
 
-SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "edit", "adopt", "rehedge", "release")
+SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "edit", "adopt", "rehedge", "release", "leave")
 """An operator's."""
 JUMP_MAX = 5
 WAITING_MAX = 20_000
@@ -148,6 +149,18 @@ class Handlers(Updates):
     @workflow.signal(description='A new version of the plan: {"input": {...}}; easier by `hypertrader plan edit`')
     def edit(self, given: Any = None, *extra: Any) -> None:
         self._commands.edit(self._commands.read(Edit, given, extra))
+
+    @workflow.signal(description='No new cycle: closes at the next RESET, or before: {"profit_usd": "50"}')
+    def leave(self, given: Any = None, *extra: Any) -> None:
+        self._commands.leave(self._commands.read(Leave, given, extra))
+
+    @workflow.signal(description="From its portfolio: the answer to an ask")
+    def granted(self, given: Any = None, *extra: Any) -> None:
+        self._commands.granted(self._commands.read(Granted, given, extra))
+
+    @workflow.signal(description="From its portfolio: ask for the margin anew")
+    def review(self, given: Any = None, *extra: Any) -> None:
+        self._commands.review(self._commands.read(Review, given, extra))
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, args: Sequence[RawValue]) -> None:

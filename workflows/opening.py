@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import MarketFacts
     from exchange.port import OutcomeStatus
     from journal.entries import Opened, TradeRef
+    from plans.plan import Size
     from plans.sizing import margin_for
     from strategy.backstop import refusal_at_entry
     from strategy.checks import Proposal, refusals
@@ -37,6 +38,8 @@ async def check_beforehand(asked: TradeInput) -> None:
 async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
     """Check, set leverage, buy; afterwards the record holds an open trade. Raises Refused with nothing opened."""
     asked = record.input
+    if record.granted_usd is not None:
+        asked = asked.model_copy(update={"margin_usd": record.granted_usd})
     facts = await inspect_market(asked.network, asked.coin)
     known_ms = now_ms()
     proposal = _proposal(asked, facts, facts.rules.mid_price)
@@ -107,10 +110,11 @@ def _proposal(asked: TradeInput, facts: MarketFacts, price: Decimal) -> Proposal
         slippage_bps=EXPECTED_SLIPPAGE_BPS,
         accepts_costs=asked.accepts_costs,
     )
-    if asked.margin_usd is not None or asked.size is None:
+    size = Size(portfolio=asked.portfolio) if asked.portfolio is not None else asked.size
+    if asked.margin_usd is not None or size is None:
         return proposal
     try:
-        margin_usd = margin_for(asked.size, proposal, facts.free_usd)
+        margin_usd = margin_for(size, proposal, facts.free_usd)
     except ValueError as error:
         raise refused(str(error)) from error
     return proposal.model_copy(update={"margin_usd": margin_usd})

@@ -186,6 +186,14 @@ SIGNALS = (
     signal("close", "--input", "[" * 5_000 + "]" * 5_000, why="close"),
     signal("resume", "--input", '{"reason": "\U0001f680 \u202e\\u0000\\ud800"}', why="resume"),
     signal("close", "--input", '{"\\u0000\\u001b[31m\\ud800": 1}', why="close"),
+    signal("granted", why="ask_id is '{}': Field required"),
+    signal("granted", "--input", '{"ask_id": "1", "margin_usd": "-5"}', why="margin_usd is '-5'"),
+    signal("granted", "--input", '{"ask_id": "1", "margin_usd": "1e400"}', why="margin_usd"),
+    signal("review", "--input", '{"now": true}', why="review is for a trade that has its margin from a portfolio"),
+    signal("review", "--input", '{"now": "at once"}', why="now is 'at once'"),
+    signal("leave", "--input", '{"profit_usd": 0}', why="profit_usd is '0': Input should be greater than 0"),
+    signal("leave", "--input", '{"until_ms": 1}', why="until_ms is 1; a moment ahead is allowed"),
+    signal("leave", "--input", f'{{"until_ms": {10**18}}}', why="until_ms is"),
     signal("halt_and_catch_fire", "--input", "{}", why="there is no signal halt_and_catch_fire"),
     signal("status", "--input", "{}", why="there is no signal status"),
     signal("halt\n\t\x1b[31m\u202e", "--input", "{}", why="there is no signal halt"),
@@ -209,6 +217,8 @@ LOCALLY_REFUSED = (
     ("update", "execute", "--name", "resume", "--input", "{}"),
     ("update", "execute", "--name", "edit", "--input", '{"input": {"coin": "BTC", "unit_size": "2"}}'),
     ("update", "execute", "--name", "edit", "--input", '{"input": {"coin": "ETH", "unit_size": "1e400"}}'),
+    ("update", "execute", "--name", "leave", "--input", '{"until_ms": 1}'),
+    ("update", "execute", "--name", "review", "--input", "{}"),
     ("update", "execute", "--name", "halt_and_catch_fire", "--input", "{}"),
     ("query", "--type", "halt_and_catch_fire"),
 )
@@ -379,8 +389,19 @@ HARD = (
     walking_message(),
 )
 
-COMMANDS = ("pause", "resume", "set_unit_size", "edit", "adopt", "rehedge", "was_away", "units_moved")
-ENDING = ("close", "stop", "release")
+COMMANDS = (
+    "pause",
+    "resume",
+    "set_unit_size",
+    "edit",
+    "adopt",
+    "rehedge",
+    "was_away",
+    "units_moved",
+    "granted",
+    "review",
+)
+ENDING = ("close", "stop", "release", "leave")
 """Taken, they would end the trade: these get only what can't be taken."""
 ENCODINGS = (b"json/plain", b"json/protobuf", b"binary/plain", b"binary/null", b"binary/protobuf", b"binary/encrypted")
 
@@ -440,6 +461,12 @@ fields = st.fixed_dictionaries(
         "from_ms": values,
         "to_ms": values,
         "version": values,
+        "ask_id": values,
+        "margin_usd": values,
+        "refusal": values,
+        "now": values,
+        "profit_usd": values,
+        "until_ms": values,
     },
 )
 jsons = st.one_of(fields, values).map(json.dumps)
