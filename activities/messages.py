@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from exchange.port import Balance, Fill, FundingPayment, Intent, MarketRules, OpenOrder, Position, PriceRange
 from exchange.spot_port import LedgerUpdate, SpotRules, TransferIntent
-from journal.entries import Entry, TradeRef, Who
+from journal.entries import Entry, Standing, TradeRef, Who
 from strategy.units import UnitGrid
 from strategy.values import Tick
 
@@ -73,6 +73,8 @@ class JournalBatch(Message):
 
     trade: TradeRef
     entries: tuple[Entry, ...]
+    standing: Standing | None = None
+    """How the trade stands after all that was noted; None when there is more to be written."""
 
 
 class TrackRequest(Message):
