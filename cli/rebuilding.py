@@ -136,7 +136,7 @@ class _Surveyor:
         if known.standing is None and not (known.opened or held):
             return None
         if await self._runs(trade.workflow_id):
-            return found.model_copy(update={"goes": Goes.ALREADY, "why": "it runs"})
+            return found.model_copy(update={"goes": Goes.ALREADY})
         if known.standing is None:
             return found.model_copy(update={"why": _why_it_is_lost(known, held)})
         try:

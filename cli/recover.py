@@ -27,7 +27,7 @@ WORDS = {
     Goes.ON: "goes on",
     Goes.TO_ATTENTION: "needs you",
     Goes.NOWHERE: "can't be rebuilt",
-    Goes.ALREADY: "left alone",
+    Goes.ALREADY: "runs already",
 }
 
 
@@ -90,7 +90,7 @@ async def start(client: Client, trade: Rebuilt, record: TradeRecord) -> None:
             static_summary=f"{trade.coin}, rebuilt from the journal as of {utc(trade.as_of_ms)} UTC",
         )
     except WorkflowAlreadyStartedError:
-        trade.goes, trade.why = Goes.ALREADY, "it runs"
+        trade.goes = Goes.ALREADY
     else:
         trade.started = True
 

@@ -190,11 +190,21 @@ async def test_orders_that_the_journal_never_heard_of_are_taken_over_and_told(ri
     assert abs(seen.ledger.equity - before.ledger.equity) < Decimal("0.01")
 
 
-async def test_what_can_not_go_on_is_told_with_what_to_do(rig: Rig, tmp_path: Path) -> None:
+async def test_what_can_not_go_on_by_itself_is_told_with_what_to_do(rig: Rig, tmp_path: Path) -> None:
     await rig.open()
     await assert_kept_as_it_is(rig)
     await lose(rig)
-    (known,) = await rig.journal.last_known()
+    await rig.gateway.place_market_order("ETH", Side.SELL, Decimal("0.01"))
+    accepted = await rig.orders_accepted()
+    trade = await only_trade(rig)
+    assert trade.goes is Goes.TO_ATTENTION and "the exchange holds" in trade.why
+    seen = await recover(rig, trade)
+    assert seen.difference is not None and seen.mode is Mode.ATTENTION
+    assert await rig.orders_accepted() == accepted, "as a running trade: nothing before a person has answered"
+    await assert_kept_as_it_is(rig)
+    await lose(rig)
+
+    known = await kept(rig)
     assert known.standing is not None
     other = known.standing.model_copy(update={"record": known.standing.record | {"signer": "0x" + "ab" * 20}})
     newer = known.standing.model_copy(update={"record": known.standing.record | {"mood": "calm"}})
