@@ -16,7 +16,7 @@ from cli.history import utc
 from exchange.gateway import HyperliquidGateway
 from exchange.nonces import AHEAD_MAX_MS
 from exchange.port import AccountFacts, Fill, Intent, Position
-from journal.entries import IntentRecord, OutcomeRecord
+from journal.entries import IntentRecord, OutcomeRecord, Standing
 from journal.standings import LastKnown
 from journal.store import Journal
 from strategy.values import plain
@@ -100,7 +100,9 @@ def still_open(known: Iterable[LastKnown], network: str, account: str) -> list[L
 
 
 def _is_over(known: LastKnown) -> bool:
-    return known.closed if known.standing is None else known.standing.record.get("mode") == Mode.CLOSED
+    """A stopped trade has been closed, and is there until it is released."""
+    mode = known.standing.record.get("mode") if known.standing is not None else None
+    return mode == Mode.CLOSED or (known.closed and mode != Mode.STOPPED)
 
 
 class _Surveyor:
@@ -147,20 +149,20 @@ class _Surveyor:
         if record.signer != self._gateway.signer:
             why = f"its orders are signed by {record.signer}, the key here is {self._gateway.signer}: bring that key"
             return found.model_copy(update={"why": why})
-        return await self._with_record(found, known.newest_seq, known.standing.at_ms, record)
+        return await self._with_record(found, known.newest_seq, known.standing, record)
 
-    async def _with_record(self, found: Rebuilt, newest_seq: int, as_of_ms: int, record: TradeRecord) -> Rebuilt:
+    async def _with_record(self, found: Rebuilt, newest_seq: int, standing: Standing, record: TradeRecord) -> Rebuilt:
         state, on_their_way = record.state, _on_their_way(record)
         assert state is not None
-        news = await self._news(found, record, as_of_ms)
+        news = await self._news(found, standing, record)
         missed = [fill for fill in news if fill.cloid not in {*on_their_way, *record.stop_cloids}]
         cloids = [order.cloid for order in self._facts.resting if order.cloid is not None]
         resting = [cloid for cloid in cloids if _is_of(cloid, found.trade_id)]
-        lost = Outage(who="temporal", from_ms=as_of_ms, to_ms=_now_ms())
+        lost = Outage(who="temporal", from_ms=standing.at_ms, to_ms=_now_ms())
         record = taken_up(record, lost, max(record.next_seq, newest_seq + 1), missed=missed, resting=resting)
         return found.model_copy(
             update={
-                "as_of_ms": as_of_ms,
+                "as_of_ms": standing.at_ms,
                 "goes": Goes.TO_ATTENTION if record.mode is Mode.ATTENTION else Goes.ON,
                 "why": record.attention or "",
                 "mode": record.mode,
@@ -175,12 +177,13 @@ class _Surveyor:
             }
         )
 
-    async def _news(self, found: Rebuilt, record: TradeRecord, as_of_ms: int) -> list[Fill]:
+    async def _news(self, found: Rebuilt, standing: Standing, record: TradeRecord) -> list[Fill]:
         """Fills of the trade's own orders that are not in its ledger yet."""
         lines = await self._journal.history(found.trade_id, kinds=("intent", "outcome"), limit=ORDERS_LOOKED_AT)
         entries = [line.entry for line in lines]
-        ended = {entry.cloid for entry in entries if isinstance(entry, OutcomeRecord)} - {*record.stop_cloids}
-        since_ms = min(as_of_ms, record.agreed_ms, *(intent.nonce for intent in _on_their_way(record).values()))
+        booked = [entry for entry in entries if isinstance(entry, OutcomeRecord) and entry.seq <= standing.seq]
+        ended = {entry.cloid for entry in booked} - {*record.stop_cloids}
+        since_ms = min(standing.at_ms, record.agreed_ms, *(intent.nonce for intent in _on_their_way(record).values()))
         fills = await self._gateway.fills(since_ms=since_ms - CLOCKS_DIFFER_MS)
         ours = [fill for fill in fills if fill.coin == found.coin and _is_of(fill.cloid, found.trade_id)]
         nonces = [entry.nonce for entry in entries if isinstance(entry, IntentRecord)]

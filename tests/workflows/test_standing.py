@@ -2,8 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,18 +10,23 @@ from typing import Any
 
 import pytest
 
+from activities.messages import Outage
 from cli.errors import CommandFailed
-from cli.rebuilding import Goes, Rebuilt, Survey, survey
+from cli.rebuilding import Goes, Rebuilt, Survey, still_open, survey
 from cli.recover import start
-from exchange.port import Side
-from journal.entries import OperatorRecord, OutcomeRecord, Standing
+from exchange.port import Fill, Side
+from journal.entries import OperatorRecord, OutcomeRecord, Standing, TradeRef
 from journal.standings import LastKnown
-from journal.store import Journal
-from strategy.values import Phase, Tick
+from strategy.fold import booked
+from strategy.ladder import V6
+from strategy.state import Terms
+from strategy.state import opened as opened_at
+from strategy.values import Execution, Phase, Tick
 from tests.workflows.conftest import Rig
 from workflows import reconcile
-from workflows.contracts import Mode
-from workflows.standing import NOT_KEPT, PRICES_KEPT, record_of, standing_of
+from workflows.asked import TradeInput
+from workflows.contracts import Mode, TradeRecord
+from workflows.standing import NOT_KEPT, PRICES_KEPT, record_of, standing_of, taken_up
 from workflows.status import TradeStatus
 
 DONE_AGAIN = {"looked_ms", "looked_for_ms", "agreed_ms", "look_due", "former_stops"}
@@ -65,12 +69,12 @@ async def lose(rig: Rig) -> None:
     await rig.trade.terminate("lost")
 
 
-async def found_by(rig: Rig, journal: Journal | None = None) -> Survey:
-    return await survey(journal or rig.journal, rig.gateway, rig.client, "paper")
+async def found_by(rig: Rig) -> Survey:
+    return await survey(rig.journal, rig.gateway, rig.client, "paper")
 
 
-async def only_trade(rig: Rig, journal: Journal | None = None) -> Rebuilt:
-    (trade,) = (await found_by(rig, journal)).trades
+async def only_trade(rig: Rig) -> Rebuilt:
+    (trade,) = (await found_by(rig)).trades
     return trade
 
 
@@ -82,15 +86,9 @@ async def recover(rig: Rig, trade: Rebuilt) -> TradeStatus:
     return await rig.until(lambda now: now.agreed_ms > trade.as_of_ms or now.difference is not None)
 
 
-@asynccontextmanager
-async def as_of_now(journal: Path, copy: Path) -> AsyncIterator[Journal]:
-    """A journal to which nothing is written any more."""
-    with closing(sqlite3.connect(journal)) as source:
-        source.execute("VACUUM INTO ?", (str(copy),))
-    opened = Journal(f"sqlite:///{copy}")
-    await opened.open()
-    yield opened
-    await opened.close()
+def forget(journal: Path) -> None:
+    with closing(sqlite3.connect(journal)) as database, database:
+        database.execute("DELETE FROM standings")
 
 
 async def test_what_is_kept_is_the_trade_field_by_field(rig: Rig) -> None:
@@ -161,24 +159,23 @@ async def test_a_lost_trade_goes_on_and_settles_the_order_that_was_on_its_way(ri
     assert sum(isinstance(entry, OutcomeRecord) for entry in entries) == len(await rig.orders_accepted())
 
 
-async def test_orders_that_the_journal_never_heard_of_are_taken_over_and_told(rig: Rig, tmp_path: Path) -> None:
+async def test_orders_after_the_last_that_was_kept_are_taken_over_and_told(rig: Rig, tmp_path: Path) -> None:
     opened = await rig.open()
     anchor = opened.anchor_price
     assert anchor is not None
     await rig.price_at(anchor + 2)
     await assert_kept_as_it_is(rig)
-    async with as_of_now(tmp_path / "journal.db", tmp_path / "copy.db") as journal:
-        before = await rig.price_at(anchor, 0)
-        accepted = await rig.orders_accepted()
-        await lose(rig)
-        trade = await only_trade(rig, journal)
-    assert trade.goes is Goes.TO_ATTENTION and "does not know" in trade.why
-    assert trade.net == trade.held
-    assert trade.record is not None
-    # Here the journal was not lost with the rest: what is told goes after all it has.
-    for number, entry in enumerate(trade.record.outbox):
-        trade.record.outbox[number] = entry.model_copy(update={"seq": entry.seq + 100})
-    trade.record.next_seq += 100
+    old = await kept(rig)
+    before = await rig.price_at(anchor, 0)
+    await assert_kept_as_it_is(rig)
+    accepted = await rig.orders_accepted()
+    await lose(rig)
+    forget(tmp_path / "journal.db")
+    await rig.journal.append(old.trade, [], old.standing)
+
+    trade = await only_trade(rig)
+    assert trade.goes is Goes.TO_ATTENTION and "were filled" in trade.why
+    assert trade.net == trade.held == await rig.net_position()
     seen = await recover(rig, trade)
     assert seen.mode is Mode.ATTENTION and seen.difference is None
     await rig.tell(anchor)
@@ -188,6 +185,9 @@ async def test_orders_that_the_journal_never_heard_of_are_taken_over_and_told(ri
     assert seen.ledger is not None and before.ledger is not None
     assert (seen.ledger.long, seen.ledger.short) == (before.ledger.long, before.ledger.short)
     assert abs(seen.ledger.equity - before.ledger.equity) < Decimal("0.01")
+    await assert_kept_as_it_is(rig)
+    entries = [line.entry for line in await rig.journal.history(opened.trade_id or "")]
+    assert [entry.seq for entry in entries] == list(range(1, len(entries) + 1)), "the journal goes on without a gap"
 
 
 async def test_what_can_not_go_on_by_itself_is_told_with_what_to_do(rig: Rig, tmp_path: Path) -> None:
@@ -218,6 +218,55 @@ async def test_what_can_not_go_on_by_itself_is_told_with_what_to_do(rig: Rig, tm
     await rig.journal.append(known.trade, [], ahead)
     with pytest.raises(CommandFailed, match="set the clock, or try again in 3"):
         await found_by(rig)
-    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
-        database.execute("DELETE FROM standings")
+    forget(tmp_path / "journal.db")
     assert "a former release wrote its journal" in (await only_trade(rig)).why
+
+
+def test_a_fill_that_is_the_order_due_after_a_reset_is_booked_as_that_order() -> None:
+    terms = Terms(coin="ETH", leverage=5, ladder=V6)
+    bought = opened_at(terms, Decimal(2), Decimal(100), Execution(size=Decimal(1), average_price=Decimal(500)))
+    due = bought.changed(wanted_long=Decimal("1.5"), resizing=True)
+    record = TradeRecord(input=TradeInput(coin="ETH", unit_size=Decimal(2)), mode=Mode.TRADING, state=due)
+    fill = Fill(
+        cloid="0x1",
+        oid=1,
+        tid=1,
+        coin="ETH",
+        price=Decimal(510),
+        size=Decimal("0.5"),
+        fee_usd=Decimal(0),
+        time_ms=1,
+    )
+    lost = Outage(who="temporal", from_ms=1, to_ms=2)
+    after = taken_up(record, lost, 8, missed=[fill], resting=["0x2"])
+    assert after.state == booked(due, Execution(size=fill.size, average_price=fill.price))
+    assert after.state is not None and not after.state.net_due and not after.state.resizing
+    assert (after.mode, after.stop_cloids) == (Mode.ATTENTION, ["0x2"])
+    assert [entry.seq for entry in after.outbox] == [8, 9] and after.next_seq == 10
+    assert record.mode is Mode.TRADING and not record.outbox, "the one given is as it was"
+
+
+def test_of_a_workflow_id_the_newest_trade_is_open_and_a_stopped_one_until_it_is_released() -> None:
+    def known(number: int, mode: str | None, *, closed: bool, account: str = "0xa") -> LastKnown:
+        trade = TradeRef(
+            trade_id=f"{number}",
+            workflow_id=f"trade-{number // 10}",
+            coin="ETH",
+            account=account,
+            network="paper",
+            opened_at_ms=number,
+        )
+        standing = None if mode is None else Standing(seq=1, at_ms=1, record={"mode": mode})
+        return LastKnown(trade=trade, standing=standing, newest_seq=1, newest_ms=1, opened=True, closed=closed)
+
+    story = [
+        known(10, "trading", closed=False),
+        known(11, "closed", closed=True),
+        known(20, "stopped", closed=True),
+        known(30, "trading", closed=True),
+        known(40, None, closed=False),
+        known(50, None, closed=True),
+        known(60, "paused", closed=False),
+        known(70, "trading", closed=False, account="0xb"),
+    ]
+    assert [each.trade.trade_id for each in still_open(story, "paper", "0xa")] == ["20", "40", "60"]
