@@ -38,6 +38,16 @@ class TradeRef(Record):
     """What it was opened with, as JSON; numbers that matter as strings."""
 
 
+class Standing(Record):
+    """What another run of a trade's workflow would begin with: kept beside its entries, the newest alone."""
+
+    seq: int = Field(ge=0)
+    """Of the newest entry of the trade then: all up to it are reflected here."""
+    at_ms: int
+    record: dict[str, JsonValue]
+    """Numbers that matter as strings."""
+
+
 class BaseEntry(Record):
     """What every entry has."""
 

@@ -12,6 +12,7 @@ from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import Outage, Tracking, TradeSummary, UnitsMoved
+    from journal.entries import Standing
     from strategy.fold import turning_points, watched
     from workflows.asked import Adopt, Close, Edit, Pause, Rehedge, Release, Resume, SetUnitSize, Stop
     from workflows.backstop import Backstop
@@ -21,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.diary import now_ms
     from workflows.display import ledger_view, status_view, summary_view
     from workflows.granting import Granted, Leave, Review
+    from workflows.standing import standing_of
     from workflows.status import LedgerView, TradeStatus
     from workflows.updates import Updates
 
@@ -65,6 +67,13 @@ class Handlers(Updates):
     @workflow.query(description="The few figures that its portfolio reckons with")
     def summary(self) -> TradeSummary:
         return summary_view(self._record, workflow.info().workflow_id)
+
+    @workflow.query(description="All that another run of the trade would begin with, as the journal keeps it")
+    def standing(self) -> Standing:
+        standing = standing_of(self._record, now_ms())
+        if standing is None:
+            raise ValueError("the trade is not open yet")
+        return standing
 
     @workflow.query(description="What a feed process follows the price from")
     def tracking(self) -> Tracking:

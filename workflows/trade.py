@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.opening import check_beforehand, open_trade
     from workflows.reconcile import Reconciler
     from workflows.renewal import Renewal
+    from workflows.standing import TradeStandings
     from workflows.status import TradeResult
     from workflows.treasury import Treasury
 
@@ -46,7 +47,7 @@ class Trade(Handlers):
     @workflow.init
     def __init__(self, record: TradeRecord) -> None:
         self._record = record
-        self._diary = Diary(record)
+        self._diary = Diary(record, TradeStandings(record))
         self._desk = Desk(record, self._diary)
         self._commands = Commands(record, self._diary)
         self._messenger = Messenger(record, self._commands.note)

@@ -41,6 +41,7 @@ BAD_OPTIONS = {
     ),
     "network that is none": (("--network", "moon", "trade", "list"), "network is 'moon'"),
     "command that is none": (("trade", "hold"), "hold"),
+    "recover from nothing": (("recover",), "recover takes --from-exchange"),
     "size that is no number": (("exchange", "buy", "SOL", "some"), "SIZE is some"),
 }
 
