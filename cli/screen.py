@@ -20,6 +20,7 @@ WIDTH = 80
 """Fits the narrowest terminal people still use."""
 BAR_WIDTH = 72
 ORDERS_SHOWN = 6
+VERSIONS_SHOWN = 3
 
 _PHASE_STYLE = {"ADVANCE": "bold green", "RETRACEMENT": "bold yellow", "DECLINE": "bold red", "RECOVERY": "bold cyan"}
 _FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
@@ -91,6 +92,9 @@ def _plan_lines(status: TradeStatus) -> list[str]:
         expires_ms = status.input.expires_ms
         until = f", until {datetime.fromtimestamp(expires_ms / 1000, UTC):%Y-%m-%d %H:%M} UTC" if expires_ms else ""
         lines.append(f"plan {status.input.plan.name}, version {status.input.plan.version}{until}")
+    for version in status.plan_versions[-VERSIONS_SHOWN:]:
+        at = datetime.fromtimestamp(version.at_ms / 1000, UTC)
+        lines.append(f"version {version.version} since {at:%m-%d %H:%M}: {version.changes}")
     if status.hedge is not None:
         levels = " ".join(f"{price:.8g}" for price in status.levels) or "not armed yet"
         lost = f"lost to gaps {status.losses.gap_usd:.2f}, to whipsaws {status.losses.whipsaw_usd:.2f}"

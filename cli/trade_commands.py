@@ -1,5 +1,6 @@
 """`hypertrader trade`: start a trade, look at it, tell it what to do, read what happened."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ from temporalio.client import Client
 from activities.messages import Message
 from cli import screen, trades
 from cli.common import AsJson, Coin, console, decimal_option, echo_json, ladder_option, make_state_dir, run, settings
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, ExchangeAway
 from cli.history import entry_line, orders_table
 from cli.venue import Venue
 from cli.watch import on_interrupt, watch
@@ -87,9 +88,13 @@ def status(
     chosen = settings()
 
     async def ask(client: Client) -> tuple[TradeStatus, Decimal | None]:
+        price: Decimal | None = None
         async with Venue(chosen) as venue:
-            name = await venue.coin_of(coin)
-            return await trades.status(client, name), (await venue.mid_prices()).get(name)
+            name = as_typed(coin)
+            with contextlib.suppress(ExchangeAway):
+                name = await venue.coin_of(coin)
+                price = (await venue.mid_prices()).get(name)
+        return await trades.status(client, name), price
 
     seen, price = run(with_client(ask))
     if svg is not None:
@@ -189,8 +194,18 @@ def tell(coin: str, name: str, asked: Message) -> None:
 
 
 async def coin_named(symbol: str, chosen: Settings) -> str:
-    async with Venue(chosen) as venue:
-        return await venue.coin_of(symbol)
+    """Of a trade there is: a pause or a close can be said, and a report read, while the exchange is away."""
+    try:
+        async with Venue(chosen) as venue:
+            return await venue.coin_of(symbol)
+    except ExchangeAway:
+        return as_typed(symbol)
+
+
+def as_typed(symbol: str) -> str:
+    """A coin's name where nobody can be asked for it: kPEPE stays, eth is ETH."""
+    name = symbol.split("/")[0]
+    return name.upper() if name.islower() else name
 
 
 async def with_client(work: Callable[[Client], Awaitable[T]]) -> T:

@@ -95,6 +95,14 @@ def test_a_trade_that_is_opening_has_a_picture_too() -> None:
     assert "no orders yet" in drawn(STATUS.model_copy(update=nothing_yet))
 
 
+def test_a_trade_of_a_plan_shows_what_its_versions_changed() -> None:
+    plan = {"coin": "ETH", "unit_size": 2, "plan": {"name": "dip", "version": 3}}
+    version = {"version": 3, "at_ms": 1_700_000_000_000, "changes": "leverage: 2 -> 3"}
+    text = drawn(TradeStatus.model_validate({**STATUS.model_dump(), "input": plan, "plan_versions": [version]}))
+    assert "plan dip, version 3" in text
+    assert "version 3 since 11-14 22:13: leverage: 2 -> 3" in text
+
+
 def test_a_hint_stands_under_the_picture() -> None:
     console = Console(file=StringIO(), width=80)
     console.print(screen(STATUS, None, None, "closed; start the next"))
