@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 UV = $$(command -v uv || echo $(BIN)/uv)
-SOURCES := activities backtest cli exchange feed journal plans simulator strategy sweep telemetry workflows \
+SOURCES := activities backtest cli exchange feed journal plans portfolio simulator strategy sweep telemetry workflows \
 	connection.py encryption.py settings.py worker.py
 LOCK_OPTIONS := --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet
 ARGS ?=

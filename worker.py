@@ -68,8 +68,7 @@ async def register_search_attributes(client: Client) -> None:
 
 def trades_worker(client: Client, trading: TradingActivities, recording: RecordingActivities) -> Worker:
     """Where trades begin, and where portfolios run."""
-    stopping = trading.stopping(client)
-    return _worker(client, TRADES_QUEUE, [*_reads(trading), stopping.identify_account, recording.record])
+    return _worker(client, TRADES_QUEUE, [*_reads(trading), trading.watching.identify_account, recording.record])
 
 
 def orders_worker(client: Client, trading: TradingActivities, recording: RecordingActivities, signer: str) -> Worker:

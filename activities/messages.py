@@ -17,7 +17,7 @@ from exchange.port import (
     PriceRange,
 )
 from exchange.spot_port import LedgerUpdate, SpotRules, TransferIntent
-from journal.entries import Entry, TradeRef, Who
+from journal.entries import Entry, Standing, TradeRef, Who
 from portfolio.curve import Curve
 from portfolio.risk import Breach, Exposure
 from portfolio.terms import PortfolioLimits
@@ -85,6 +85,8 @@ class JournalBatch(Message):
 
     trade: TradeRef
     entries: tuple[Entry, ...]
+    standing: Standing | None = None
+    """How the trade stands after all that was noted; None when there is more to be written."""
 
 
 class TrackRequest(Message):
@@ -231,12 +233,14 @@ class AccountQuestion(Message):
 
 
 class AccountIdentity(Message):
-    """Whose account a worker serves, and what it is worth."""
+    """Whose account a worker serves, and what it is worth: movements of money after `ledger_ms`, and those at it that
+    are not among the hashes, are not in it."""
 
     account: str
     signer: str
     equity_usd: Decimal
-    at_ms: int
+    ledger_ms: int
+    ledger_hashes: tuple[str, ...]
 
 
 class LeftOver(Message):

@@ -15,9 +15,9 @@ class RecordingActivities:
 
     @activity.defn
     async def record(self, batch: JournalBatch) -> None:
-        """Append entries; those already there are left as they are."""
+        """Append entries; those already there are left as they are. How the trade stands is kept beside them."""
         try:
-            await self._journal.append(batch.trade, batch.entries)
+            await self._journal.append(batch.trade, batch.entries, batch.standing)
         except JournalConflict as error:
             raise refused(str(error)) from error
         except JournalUnavailable as error:

@@ -12,7 +12,6 @@ from activities.failures import check_own, told_to_temporal
 from activities.heartbeats import heartbeating
 from activities.messages import (
     TRADES_QUEUE,
-    AccountIdentity,
     AccountQuestion,
     LeftOver,
     StopRequest,
@@ -39,18 +38,6 @@ class StoppingActivities:
         self._client = client
         self._gateway = gateway
         self._settings = settings
-
-    @activity.defn
-    async def identify_account(self, network: str) -> AccountIdentity:
-        """Whose account this worker serves. Refuses another network."""
-        check_own((network, self._gateway.account), (self._settings.network, self._gateway.account))
-        async with told_to_temporal():
-            await self._gateway.check_account_mode()
-            at_ms = wall_ms()
-            value = await self._gateway.account_value()
-        return AccountIdentity(
-            account=self._gateway.account, signer=self._gateway.signer, equity_usd=value.equity_usd, at_ms=at_ms
-        )
 
     @activity.defn
     async def survey_trades(self, question: AccountQuestion) -> StopRound:

@@ -2,19 +2,21 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from decimal import Decimal
+from functools import partial
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.failures import check_own, told_to_temporal
-from activities.messages import AccountQuestion, WatchReport, WatchRequest
+from activities.messages import AccountIdentity, AccountQuestion, WatchReport, WatchRequest
 from exchange.gateway import HyperliquidGateway
 from exchange.nonces import wall_ms
 from exchange.port import AccountValue
 from exchange.spot_port import LedgerUpdate
 from portfolio.curve import Curve, seen
-from portfolio.risk import Breach, Consequence, Exposure, breaches, warnings
+from portfolio.risk import Exposure, breaches, warnings
 from portfolio.terms import PortfolioLimits
 from settings import Settings
 from strategy.values import ZERO
@@ -24,6 +26,7 @@ GLANCES_EVERY_S = 3.0
 LOOKS_EVERY_S = 20.0
 """At the money that came and went too, which weighs much: only then a new high counts."""
 REPORTS_EVERY_S = 60.0
+DAY_MS = 86_400_000
 CONFIRMED_AFTER_S = 1.0
 """A breach is looked at twice: what the exchange shows of a withdrawal may come after the money is gone."""
 
@@ -37,12 +40,41 @@ class Look:
     updates: tuple[LedgerUpdate, ...]
 
 
+async def look_steadily(
+    gateway: HyperliquidGateway, updates: Callable[[], Awaitable[tuple[LedgerUpdate, ...]]]
+) -> Look:
+    """Equity between two equal lists of what moved, so that it has in it what they have."""
+    while True:
+        before = await updates()
+        at_ms = wall_ms()
+        value = await gateway.account_value()
+        if await updates() == before:
+            return Look(at_ms, value, before)
+
+
 class WatchingActivities:
     """Bound to one account; the work of another one is for another worker."""
 
     def __init__(self, gateway: HyperliquidGateway, settings: Settings) -> None:
         self._gateway = gateway
         self._settings = settings
+
+    @activity.defn
+    async def identify_account(self, network: str) -> AccountIdentity:
+        """Whose account this worker serves, and from where on its money is followed."""
+        check_own((network, self._gateway.account), (self._settings.network, self._gateway.account))
+        async with told_to_temporal():
+            await self._gateway.check_account_mode()
+            since_ms = wall_ms() - DAY_MS
+            look = await look_steadily(self._gateway, partial(self._gateway.spot.ledger_updates, since_ms=since_ms))
+        ledger_ms = max((each.time_ms for each in look.updates), default=since_ms)
+        return AccountIdentity(
+            account=self._gateway.account,
+            signer=self._gateway.signer,
+            equity_usd=look.value.equity_usd,
+            ledger_ms=ledger_ms,
+            ledger_hashes=tuple(each.hash for each in look.updates if each.time_ms == ledger_ms),
+        )
 
     @activity.defn
     async def account_value(self, question: AccountQuestion) -> AccountValue:
@@ -53,13 +85,33 @@ class WatchingActivities:
 
     @activity.defn
     async def watch_account(self, request: WatchRequest) -> WatchReport:
-        """Look until something is new, or a minute is over. Of an attempt that was cut off the next one knows how far
-        it was."""
+        """Look until something is new, a minute is over or it is told to come back. Of an attempt that was cut off the
+        next one knows how far it was."""
         check_own((request.network, request.account), (self._settings.network, self._gateway.account))
         details = activity.info().heartbeat_details
         watch = _Watch(self._gateway, request, Curve.model_validate(details[0]) if details else request.curve)
         async with told_to_temporal():
-            return await watch.until_something()
+            return await _unless_stopping(watch)
+
+
+async def _unless_stopping(watch: "_Watch") -> WatchReport:
+    """Cancelled, it comes back with what it saw last. A worker that is told to stop leaves the watch to another one at
+    once: raises ApplicationError, to be retried."""
+    work = asyncio.create_task(watch.until_something())
+    stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
+    try:
+        try:
+            await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            if watch.last is None:
+                raise
+            return watch.last
+        if work.done():
+            return work.result()
+        raise ApplicationError("this worker stops: another one watches on", type="Stopping")
+    finally:
+        work.cancel()
+        stopping.cancel()
 
 
 class _Watch:
@@ -68,11 +120,12 @@ class _Watch:
         self._request = request
         self._limits: PortfolioLimits = request.limits
         self._curve = curve
+        self.last: WatchReport | None = None
 
     async def until_something(self) -> WatchReport:
         ends_s = time.monotonic() + REPORTS_EVERY_S
         while True:
-            report = await self._looked()
+            report = self.last = await self._looked()
             if report.is_news or time.monotonic() >= ends_s:
                 return report
             await self._glance_until(min(time.monotonic() + LOOKS_EVERY_S, ends_s))
@@ -91,14 +144,8 @@ class _Watch:
         return report
 
     async def _look(self) -> Look:
-        """Equity between two equal lists of what moved, so that it has in it what they have."""
-        while True:
-            before = await self._updates()
-            at_ms = wall_ms()
-            value = await self._gateway.account_value()
-            self._beat()
-            if await self._updates() == before:
-                return Look(at_ms, value, before)
+        self._beat()
+        return await look_steadily(self._gateway, self._updates)
 
     def _beat(self) -> None:
         activity.heartbeat(self._curve.model_dump(mode="json"))
@@ -143,13 +190,12 @@ class _Watch:
             await asyncio.sleep(min(GLANCES_EVERY_S, left_s))
             value = await self._gateway.account_value()
             self._beat()
-            if self._is_alarming(value.equity_usd):
+            if self._is_alarming(value):
                 return
 
-    def _is_alarming(self, equity_usd: Decimal) -> bool:
-        curve = seen(self._curve, equity_usd)
-        found: tuple[Breach, ...] = breaches(self._limits, curve, Exposure(equity_usd=equity_usd))
-        stops = [each for each in found if each.consequence is Consequence.STOP]
-        return any(each.limit not in self._request.known for each in stops) or bool(
-            warnings(self._limits, self._curve, curve)
-        )
+    def _is_alarming(self, value: AccountValue) -> bool:
+        """By what a glance shows, as if no money had moved."""
+        curve = seen(self._curve, value.equity_usd)
+        exposure = Exposure(equity_usd=value.equity_usd, net_notional_usd=value.net_notional_usd)
+        broken = {each.limit for each in breaches(self._limits, curve, exposure)}
+        return not broken.issubset(self._request.known) or bool(warnings(self._limits, self._curve, curve))

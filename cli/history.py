@@ -70,6 +70,11 @@ def _words(entry: Entry) -> str:
                 f"cycle {entry.cycle} ended at {entry.price:f}: {entry.cycle_pnl_usd:+.2f} USD, "
                 f"allocation {entry.allocation_usd:.2f}"
             )
+        case entries.MarginRecord():
+            took = f"took {entry.taken_usd:.2f}" if entry.taken_usd > 0 else f"put in {-entry.taken_usd:.2f}"
+            return (
+                f"portfolio {entry.portfolio} {took} USD at a {entry.occasion}, allocation {entry.allocation_usd:.2f}"
+            )
         case entries.OperatorRecord():
             reason = f" (reason: {entry.arguments['reason']})" if entry.arguments.get("reason") else ""
             return f"{entry.command}: {entry.result}{reason}"

@@ -33,6 +33,7 @@ COMMANDS = {
     "codec": "cli.codec",
     "backup": "cli.backup",
     "restore": "cli.backup",
+    "recover": "cli.recover",
 }
 """Where each is. Only the one asked for is loaded: all of them take seconds and 100 MB."""
 EXPECTED = {

@@ -12,7 +12,7 @@ from temporalio.client import Client
 
 from cli import screen, trades
 from cli.common import AsJson, console, echo_json, run, settings
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, CommandRefused
 from cli.plan_commands import PlanName, Version, group, plan_named, store_of
 from cli.trade_commands import with_client
 from plans.files import dumped, read_plan
@@ -49,16 +49,25 @@ def edit(plan: PlanName, reason: Reason = "", as_json: AsJson = False) -> None:
     asked = plan_named(plan, None)
     if asked.name == plan:
         asked = _by_hand(asked)
-    former = store.read(asked.name) if store.versions(asked.name) else asked
+    known = store.versions(asked.name)
+    former = store.read(asked.name) if known else asked
     running = run(with_client(lambda client: _trade_of(client, former)))
+    # Kept before it is sent: the trade may follow it though its answer never arrives.
+    kept = store.save(asked)
     if running is None:
-        kept = store.save(asked)
         answer = f"plan {kept.name} is kept as version {kept.version}; no trade runs by it"
     else:
-        # Numbered first, kept only once it is followed: what is refused leaves nothing behind.
-        numbered = store.numbered(asked)
-        answer = run(with_client(lambda client: trades.edit_plan(client, former.coin, numbered, chosen, reason)))
-        kept = store.save(asked)
+        try:
+            answer = run(with_client(lambda client: trades.edit_plan(client, former.coin, kept, chosen, reason)))
+        except CommandRefused:
+            if kept.version not in known:
+                store.withdraw(kept)
+            raise
+        except CommandFailed as error:
+            raise CommandFailed(
+                f"{error}; version {kept.version} is kept: `hypertrader trade status {former.coin}` tells whether "
+                "it is followed"
+            ) from error
     if as_json:
         echo_json({"plan": kept.name, "version": kept.version, "answer": answer})
     else:

@@ -45,6 +45,7 @@ def up(
     leverage: Annotated[int | None, typer.Option(help="The market's maximum when not given.")] = None,
     preset: Annotated[str, typer.Option(help="v6, v7, or a YAML or JSON file with a ladder.")] = "v6",
     speed: Annotated[float, typer.Option(help="How much faster than real time prices run.")] = 1.0,
+    no_trade: Annotated[bool, typer.Option("--no-trade", help="Open none: for `recover`, or one of your own.")] = False,
     no_watch: Annotated[
         bool, typer.Option("--no-watch", help="Print where things are, and keep them running.")
     ] = False,
@@ -72,10 +73,10 @@ def up(
     }
     options = ["--scenario", scenario, "--speed", str(speed), "--paused"]
     stack = Stack(chosen, ports, simulator_options=options)
-    run(_up(stack, coin, asked, watching=not no_watch))
+    run(_up(stack, None if no_trade else coin, asked, watching=not no_watch))
 
 
-async def _up(stack: Stack, symbol: str, asked: dict[str, Any], *, watching: bool) -> None:
+async def _up(stack: Stack, symbol: str | None, asked: dict[str, Any], *, watching: bool) -> None:
     stop, started_s = on_interrupt(), time.time()
     typer.echo(f"network {stack.settings.network.value}, state in {stack.settings.state_dir}")
     starting = asyncio.create_task(stack.start())
@@ -102,11 +103,14 @@ async def _up(stack: Stack, symbol: str, asked: dict[str, Any], *, watching: boo
         await stack.stop()
 
 
-async def _open_or_resume(stack: Stack, symbol: str, asked: dict[str, Any], started_s: float) -> str | None:
+async def _open_or_resume(stack: Stack, symbol: str | None, asked: dict[str, Any], started_s: float) -> str | None:
     """The coin to watch. Prices are held until its trade is open and followed."""
     if stack.settings.network is not Network.PAPER:
         return await _newest(stack)
     control = control_of(stack)
+    if symbol is None:
+        await control.let_prices_move()
+        return await _newest(stack)
     await control.hold_prices()
     async with Venue(stack.settings) as venue:
         coin = await venue.coin_of(symbol)
@@ -150,7 +154,7 @@ def what_other_commands_need(used: Settings) -> str | None:
 
 
 async def _newest(stack: Stack) -> str | None:
-    """On a real network nothing is opened by itself."""
+    """For where nothing is opened by itself."""
     running = await trades.trades(stack.client)
     if not running:
         typer.echo("no trade runs: open one with `hypertrader trade start`")

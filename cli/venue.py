@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import aiohttp
 from pydantic import BaseModel
 
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, ExchangeAway
 from exchange import shapes, weights
 from exchange.errors import NotSent, Unknown
 from exchange.governor import Governor
@@ -42,7 +42,7 @@ class Holdings(BaseModel):
 
 
 class Venue:
-    """Public reads over one connection. Every method raises CommandFailed when the exchange does not answer."""
+    """Public reads over one connection. Every method raises ExchangeAway when the exchange does not answer."""
 
     def __init__(self, settings: Settings) -> None:
         self._at = endpoint(settings)
@@ -104,12 +104,12 @@ class Venue:
                 turn.came_to(found)
                 return found
         except NotSent as error:
-            raise CommandFailed(f"the exchange was not asked: {error}; try again in a minute") from error
+            raise ExchangeAway(f"the exchange was not asked: {error}; try again in a minute") from error
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             cure = "check the connection and try again"
             if self._at.network is Network.PAPER:
                 cure = "start it with `hypertrader up`, or name another address in HYPERTRADER_EXCHANGE_URL"
-            raise CommandFailed(
+            raise ExchangeAway(
                 f"the exchange does not answer at {self._at.url}: {cure} ({type(error).__name__}: {error})"
             ) from error
 

@@ -38,6 +38,16 @@ class TradeRef(Record):
     """What it was opened with, as JSON; numbers that matter as strings."""
 
 
+class Standing(Record):
+    """What another run of a trade's workflow would begin with: kept beside its entries, the newest alone."""
+
+    seq: int = Field(ge=0)
+    """Of the newest entry of the trade then: all up to it are reflected here."""
+    at_ms: int
+    record: dict[str, JsonValue]
+    """Numbers that matter as strings."""
+
+
 class BaseEntry(Record):
     """What every entry has."""
 
@@ -141,6 +151,18 @@ class ResetRecord(BaseEntry):
     cycle_pnl_usd: Decimal
     allocation_usd: Decimal
     """Of the cycle that begins."""
+
+
+class MarginRecord(BaseEntry):
+    """What the trade's portfolio took out of it, or put in."""
+
+    kind: Literal["margin"] = "margin"
+    portfolio: str
+    occasion: str
+    taken_usd: Decimal
+    """Negative when it was put in."""
+    allocation_usd: Decimal
+    """With it."""
 
 
 class OperatorRecord(BaseEntry):
@@ -315,6 +337,7 @@ Entry = Annotated[
     | OutcomeRecord
     | FillRecord
     | ResetRecord
+    | MarginRecord
     | OperatorRecord
     | RejectedInput
     | AlertRecord

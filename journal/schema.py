@@ -1,4 +1,4 @@
-"""The two tables, the same on SQLite and PostgreSQL. `journal.migrations` creates them; a test holds both equal."""
+"""The tables, the same on SQLite and PostgreSQL. `journal.migrations` creates them; a test holds both equal."""
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, MetaData, Table, Text
 
@@ -32,4 +32,14 @@ entries = Table(
     Column("phase", Text),
     Column("data", JSON, nullable=False),
     Index("ix_entries_kind", "trade_id", "kind", "seq"),
+)
+
+# The only rows that change: one a trade, see `journal.standings`.
+standings = Table(
+    "standings",
+    metadata,
+    Column("trade_id", Text, ForeignKey("trades.trade_id"), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("record", JSON, nullable=False),
 )

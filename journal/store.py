@@ -20,12 +20,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from journal.engine import create_engine, parse_url, sorted_failures
-from journal.entries import ENTRY, BaseEntry, Entry, Record, TradeRef
+from journal.entries import ENTRY, BaseEntry, Entry, Record, Standing, TradeRef
 from journal.errors import JournalConflict, JournalError
 from journal.migrate import upgrade
 from journal.orders import OrderRow, orders_of
 from journal.schema import entries as entries_table
 from journal.schema import trades as trades_table
+from journal.standings import LastKnown, last_known, write_standing
 
 _ORDER_KINDS = ("intent", "outcome", "fill")
 
@@ -56,8 +57,8 @@ class Journal:
             await self._engine.dispose()
             self._engine = None
 
-    async def append(self, trade: TradeRef, entries: Iterable[Entry]) -> None:
-        """Write entries, all or none; those that stand there already are left as they are.
+    async def append(self, trade: TradeRef, entries: Iterable[Entry], standing: Standing | None = None) -> None:
+        """Write entries, and how the trade stands after them, all or none; entries there already are left as they are.
 
         Raises JournalConflict when a different entry, or a different trade, stands under the same key.
         """
@@ -65,6 +66,8 @@ class Journal:
         async with self._transaction() as connection:
             await _write_trade(connection, trade)
             await _write_entries(connection, trade, batch)
+            if standing is not None:
+                await write_standing(connection, trade.trade_id, standing)
 
     async def history(
         self,
@@ -107,6 +110,11 @@ class Journal:
         async with self._transaction() as connection:
             rows = (await connection.execute(query)).all()
         return [_trade(row) for row in rows]
+
+    async def last_known(self) -> list[LastKnown]:
+        """Of all trades, oldest first: what they are rebuilt from."""
+        async with self._transaction() as connection:
+            return await last_known(connection)
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[AsyncConnection]:

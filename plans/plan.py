@@ -19,6 +19,8 @@ NAMED: dict[str, Ladder | Fibonacci] = {**PRESETS, FIBONACCI.name: FIBONACCI}
 FIBONACCI_DRAWDOWN_MAX = Decimal("0.23")
 """What a plan of the Fibonacci hedge allows unless it says otherwise. A ladder's is the portfolio's matter."""
 
+AccountName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,19}$")]
+"""Of an account and its portfolio, as their trader calls them: lower case letters, digits and dashes."""
 Usd = Annotated[Decimal, Field(gt=0, max_digits=40)]
 Share = Annotated[Decimal, Field(gt=0, le=1)]
 
@@ -61,6 +63,8 @@ class Size(Value):
     """What is lost at most if the strategy's worst case happens."""
     portfolio_share: Share | None = None
     """Of what the account has free when the trade opens."""
+    portfolio: AccountName | None = None
+    """Gives the margin: when the trade opens, and anew at every RESET."""
 
     @model_validator(mode="after")
     def _one_is_given(self) -> "Size":

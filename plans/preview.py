@@ -12,7 +12,7 @@ from typing import assert_never
 from plans.plan import Backstop
 from plans.rehearsal import Moment, rehearsed, walked
 from plans.worst import WorstCase, worst_case
-from strategy.backstop import backstop_of
+from strategy.backstop import backstop_of, refusal_at_entry
 from strategy.checks import UNITS_TO_ZERO_MAX, Proposal, liquidation_price, refusals, round_trip_cost
 from strategy.fibonacci import Fibonacci, Hedge
 from strategy.hedge_steps import level_price
@@ -101,8 +101,17 @@ def preview(
         round_trip_usd=round_trip_cost(asked),
         limits=asked.limits,
         backstop_price=_backstop_price(entry, backstop),
-        refusals=refusals(asked),
+        refusals=refusals(asked) or _of_the_backstop(entry, asked, backstop),
     )
+
+
+def _of_the_backstop(entry: Moment, asked: Proposal, backstop: Backstop | None) -> tuple[str, ...]:
+    if backstop is None:
+        return ()
+    refusal = refusal_at_entry(
+        entry.state.terms, asked.unit_size, asked.margin_usd, asked.price, backstop.beyond, asked.maintenance_rate
+    )
+    return () if refusal is None else (refusal,)
 
 
 def _backstop_price(entry: Moment, backstop: Backstop | None) -> Decimal | None:

@@ -27,6 +27,10 @@ def margin_for(size: Size, asked: Proposal, free_usd: Decimal) -> Decimal:
         case Size(portfolio_share=Decimal() as share):
             given = f"size.portfolio_share is {share:f}, of {plain(free_usd):f} USD free"
             return _in_cents(_within(share * free_usd, asked), given)
+        case Size(portfolio=str() as name):
+            # Nobody knows beforehand what it will grant: more than is free it can't.
+            given = f"size.portfolio is {name}, and {plain(free_usd):f} USD are free"
+            return _in_cents(_within(free_usd, asked), given)
         case _:  # pragma: no cover
             raise AssertionError("a size has exactly one of its fields")
 

@@ -42,6 +42,10 @@ class PlanStore:
             if self._written(numbered) or self.read(plan.name, numbered.version) == numbered:
                 return numbered
 
+    def withdraw(self, plan: TradingPlan) -> None:
+        """A version that nobody ever followed; its number is free again."""
+        self._path(plan.name, plan.version).unlink(missing_ok=True)
+
     def numbered(self, plan: TradingPlan) -> TradingPlan:
         """As `save` would keep it now."""
         newest = max(self.versions(plan.name), default=0)

@@ -6,8 +6,8 @@ from typing import assert_never
 from strategy.fibonacci import Fibonacci
 from strategy.hedge_steps import level_prices
 from strategy.ladder import Ladder
-from strategy.state import TradeState
-from strategy.values import ONE, Phase, Value, exact
+from strategy.state import Terms, TradeState, opened
+from strategy.values import ONE, Execution, Phase, Value, exact, plain
 
 
 class StopOrder(Value):
@@ -34,6 +34,39 @@ def backstop_of(state: TradeState, beyond: Decimal) -> StopOrder | None:
         return None
     trigger_price = last_level(state) * (ONE - beyond if net_qty > 0 else ONE + beyond)
     return StopOrder(size=-net_qty, trigger_price=trigger_price) if trigger_price > 0 else None
+
+
+@exact
+def backstop_refusal(state: TradeState, beyond: Decimal, price: Decimal, maintenance_rate: Decimal) -> str | None:
+    """Why such a stop can't guard what is held at `price`: one that liquidation comes before protects nothing."""
+    net_qty = state.ledger.net_qty
+    stop, liquidation = backstop_of(state, beyond), liquidation_of(state, price, maintenance_rate)
+    trigger_price = stop.trigger_price if stop is not None else Decimal(0)
+    comes_first = trigger_price <= liquidation if net_qty > 0 else trigger_price >= liquidation
+    if not net_qty or not comes_first:
+        return None
+    return (
+        f"backstop.beyond is {beyond}: that is a stop at {plain(trigger_price):.8g}, and liquidation lies before it at "
+        f"{plain(liquidation):.8g}: use less, or a lower leverage"
+    )
+
+
+@exact
+def liquidation_of(state: TradeState, price: Decimal, maintenance_rate: Decimal) -> Decimal:
+    """Of what is held, were the equity it has at `price` all there is; 0 for none."""
+    net_qty = state.ledger.net_qty
+    if not net_qty:
+        return Decimal(0)
+    return max((net_qty * price - state.equity(price)) / (net_qty - maintenance_rate * abs(net_qty)), Decimal(0))
+
+
+@exact
+def refusal_at_entry(
+    terms: Terms, unit_size: Decimal, margin_usd: Decimal, price: Decimal, beyond: Decimal, maintenance_rate: Decimal
+) -> str | None:
+    """The same of a trade that is opened at `price`."""
+    bought = Execution(size=margin_usd * terms.leverage / price, average_price=price)
+    return backstop_refusal(opened(terms, unit_size, margin_usd, bought), beyond, price, maintenance_rate)
 
 
 @exact

@@ -84,7 +84,7 @@ def _of_the_ladder(plan: Proposal) -> Iterator[str]:
         yield (
             f"unit size is {_short(plan.unit_size)}: a round trip costs {_short(cost)} USD per coin in fees and "
             f"slippage, {COST_MULTIPLE} times that is {_short(COST_MULTIPLE * cost)}: a trade with smaller "
-            f"units bleeds; confirm with --yes or use a larger unit"
+            f"units bleeds; confirm with --yes (accepts_costs of a plan) or use a larger unit"
         )
     if isinstance(plan.ladder, Fibonacci) and not plan.accepts_costs:
         yield from _narrow_release(plan, plan.ladder, cost)
@@ -97,7 +97,8 @@ def _narrow_release(plan: Proposal, hedge: Fibonacci, cost: Decimal) -> Iterator
         yield (
             f"unit size is {_short(plan.unit_size)}: armed after {hedge.min_gain_units} units, a level is undone after "
             f"{_short(way)} USD, and a round trip costs {_short(cost)} USD per coin; {COST_MULTIPLE} times that is "
-            f"{_short(COST_MULTIPLE * cost)}: confirm with --yes, or use a larger unit, release or min_gain_units"
+            f"{_short(COST_MULTIPLE * cost)}: confirm with --yes (accepts_costs of a plan), or use a larger unit, "
+            "release or min_gain_units"
         )
 
 

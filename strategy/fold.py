@@ -137,7 +137,12 @@ def watched(state: TradeState, price: Decimal, held: Ledger) -> TradeState:
     equity_usd = state.changed(ledger=held).equity(price)
     peak_usd = max(state.equity_peak_usd, equity_usd)
     broken = breach(
-        state.terms.limits, price=price, margin_usd=state.margin_usd, peak_usd=peak_usd, equity_usd=equity_usd
+        state.terms.limits,
+        price=price,
+        margin_usd=state.margin_usd,
+        peak_usd=peak_usd,
+        equity_usd=equity_usd,
+        taken_usd=state.taken_usd,
     )
     return state.changed(equity_peak_usd=peak_usd, breach=broken)
 
@@ -243,20 +248,34 @@ def reset(state: TradeState, price: Decimal) -> Reset:
 
 
 def _with_resize(state: TradeState, price: Decimal) -> TradeState:
-    terms, is_hedge = state.terms, isinstance(state.terms.ladder, Fibonacci)
+    is_hedge = isinstance(state.terms.ladder, Fibonacci)
     if state.ledger.short_qty and not is_hedge:
         return state
-    notional_usd = max(state.allocation * terms.leverage, ZERO)
-    if terms.limits.max_position_usd is not None:
-        notional_usd = min(notional_usd, terms.limits.max_position_usd)
-    change = notional_usd / price - state.ledger.long_qty
-    change = round_down(quantise(change), terms.lot)
-    at_reset = AtReset.RELEVER if is_hedge else terms.at_reset
-    if at_reset is AtReset.KEEP or (at_reset is AtReset.CAP and change > 0):
+    full_qty = full_position(state, price)
+    at_reset = AtReset.RELEVER if is_hedge else state.terms.at_reset
+    if at_reset is AtReset.KEEP or (at_reset is AtReset.CAP and full_qty > state.ledger.long_qty):
         return state
+    return resizing_to(state, full_qty, price)
+
+
+def full_position(state: TradeState, price: Decimal) -> Decimal:
+    """What the allocation buys at `price` with the trade's leverage, within its limits."""
+    notional_usd = max(state.allocation * state.terms.leverage, ZERO)
+    return within_limits(state, notional_usd / price, price)
+
+
+def within_limits(state: TradeState, long_qty: Decimal, price: Decimal) -> Decimal:
+    most_usd = state.terms.limits.max_position_usd
+    return long_qty if most_usd is None else min(long_qty, most_usd / price)
+
+
+def resizing_to(state: TradeState, long_qty: Decimal, price: Decimal) -> TradeState:
+    """Wants the order to so much, in whole lots from what is held; as it is where the exchange would not take it."""
+    terms, held_qty = state.terms, state.ledger.long_qty
+    change = round_down(quantise(long_qty - held_qty), terms.lot)
     if abs(change) * price < max(terms.min_notional_usd, QUANTUM):
         return unresized(state)
-    return state.changed(wanted_long=state.ledger.long_qty + change, resizing=True)
+    return state.changed(wanted_long=held_qty + change, resizing=True)
 
 
 @exact

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from pydantic import Field, PositiveInt
 
-from strategy.values import Value, plain
+from strategy.values import ZERO, Value, plain
 
 
 class Limits(Value):
@@ -23,10 +23,17 @@ class Limits(Value):
 
 
 def breach(
-    limits: Limits, *, price: Decimal, margin_usd: Decimal, peak_usd: Decimal, equity_usd: Decimal
+    limits: Limits,
+    *,
+    price: Decimal,
+    margin_usd: Decimal,
+    peak_usd: Decimal,
+    equity_usd: Decimal,
+    taken_usd: Decimal = ZERO,
 ) -> str | None:
-    """The limit that is broken at a completed unit, with its figures; None while all hold."""
-    lost_usd, from_peak_usd = margin_usd - equity_usd, peak_usd - equity_usd
+    """The limit that is broken at a completed unit, with its figures; None while all hold. What was taken out was
+    earned too."""
+    lost_usd, from_peak_usd = margin_usd - equity_usd - taken_usd, peak_usd - equity_usd
     if limits.stop_price is not None and price <= limits.stop_price:
         return f"stop_price is {_short(limits.stop_price)}; the price is {_short(price)}"
     if limits.max_loss_usd is not None and lost_usd >= limits.max_loss_usd:

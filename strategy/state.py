@@ -58,7 +58,9 @@ class TradeState(Value):
     margin_usd: Decimal = ZERO
     """Given to the trade at its opening."""
     allocation: Decimal
-    """The margin, with the profit or loss of the cycles that ended."""
+    """The margin, with the profit or loss of the cycles that ended, without what was taken out."""
+    taken_usd: Decimal = ZERO
+    """Taken out by the trade's portfolio since the opening, net of what it added: neither lost nor won."""
     start_notional: Decimal
     """Notional of the book at the cycle's start."""
     ledger: Ledger

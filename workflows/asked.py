@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from activities.messages import Message
-from plans.plan import Backstop, EntryRule, Size, TradingPlan
+from plans.plan import AccountName, Backstop, EntryRule, Size, TradingPlan
 from strategy.fibonacci import Fibonacci
 from strategy.ladder import V6, AtReset, Ladder
 from strategy.risk import Limits
@@ -39,8 +39,10 @@ class TradeInput(Message):
 
     coin: str = Field(min_length=1, max_length=20)
     margin_usd: Digits | None = None
-    """None: `size` says how it is found when the trade opens."""
+    """None: `size` says how it is found when the trade opens, or the portfolio gives it."""
     size: Size | None = None
+    portfolio: AccountName | None = None
+    """Gives the margin, then and at every RESET; margin_usd and size are None with it."""
     unit_size: Digits
     leverage: int | None = None
     ladder: Ladder | Fibonacci = V6
@@ -62,7 +64,8 @@ class TradeInput(Message):
         return cls(
             coin=plan.coin,
             margin_usd=plan.size.margin_usd,
-            size=None if plan.size.margin_usd is not None else plan.size,
+            size=None if plan.size.margin_usd is not None or plan.size.portfolio is not None else plan.size,
+            portfolio=plan.size.portfolio,
             unit_size=plan.unit_size,
             leverage=plan.leverage,
             ladder=plan.ladder,

@@ -1,6 +1,7 @@
 """The trade's dealings: fold the prices in the inbox, send the one order they take, book what it did."""
 
 import contextlib
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -11,13 +12,16 @@ with workflow.unsafe.imports_passed_through():
     from exchange.port import Intent, OutcomeStatus
     from journal import entries
     from strategy.fibonacci import Fibonacci, Hedge
-    from strategy.fold import Decision, booked, decide, order_worth_sending, reset, turning_points, unresized
+    from strategy.fold import Decision, Reset, booked, decide, order_worth_sending, reset, turning_points, unresized
+    from strategy.margin import begun_anew
     from strategy.state import TradeState
     from strategy.values import Execution, Phase, plain
     from workflows.contracts import Mode, NeedsAttention, PendingOrder, TradeRecord, UnitsReached
     from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, execution_of
     from workflows.diary import Diary, moment, now_ms
+    from workflows.leaving import left_at_reset
     from workflows.messenger import Messenger
+    from workflows.treasury import Treasury, check_size
 
 RETRY_AFTER = timedelta(seconds=1)
 """Between an order that found nobody to trade with and the next; it doubles."""
@@ -34,11 +38,22 @@ INBOX_MAX = 1_000
 
 
 class Book:
-    def __init__(self, record: TradeRecord, desk: Desk, diary: Diary, messenger: Messenger) -> None:
+    def __init__(
+        self,
+        record: TradeRecord,
+        desk: Desk,
+        diary: Diary,
+        messenger: Messenger,
+        treasury: Treasury,
+        end: Callable[[str], None],
+    ) -> None:
+        """`end` has the trade close, with the reason."""
         self._record = record
         self._desk = desk
         self._diary = diary
         self._messenger = messenger
+        self._treasury = treasury
+        self._end = end
         self._fresh_price: Decimal | None = None
         self._retries = 0
         self.taken = 0
@@ -59,6 +74,8 @@ class Book:
         record, state = self._record, self._state
         match record.mode:
             case Mode.TRADING:
+                if self._treasury.holds:
+                    return False
                 return bool(record.inbox or record.pending or self._order_due(state))
             case Mode.PAUSED:
                 return bool(record.inbox) and not self.is_held_up
@@ -82,6 +99,11 @@ class Book:
                 record.inbox[:] = turning_points(record.inbox)
             taken = self.taken = len(record.inbox)
             decision = self._decide()
+            if decision.state.reset_due and record.leave is not None:
+                # What the last order would buy is not bought any more.
+                self.taken = 0
+                self._end(left_at_reset(record.leave))
+                return
             if decision.unfinished:
                 self._note_decision(decision, None)
                 self._accept(decision, taken, None)
@@ -188,33 +210,42 @@ class Book:
             record.units_reached.append(UnitsReached(time_ms=change.time_ms, unit=change.to_unit))
         del record.units_reached[:-UNITS_REACHED_KEPT]
         if state.reset_due and not self._order_due(state):
-            self._reset(decision.price)
+            self._begin_next(reset(state, decision.price))
         elif state.resizing and record.mode is Mode.TRADING and not self._order_due(state):
             # Worth an order at the price, but not at its limit.
             record.state = unresized(state)
 
-    def _reset(self, price: Decimal) -> None:
-        ended = reset(self._state, price)
+    async def end_cycle(self) -> None:
+        """Where it is, as the portfolio wants it. No order is on its way."""
+        record = self._record
+        price = await current_price(record.input.network, record.input.coin)
+        record.ends_cycle = False
+        # What was told before is of the former cycle.
+        record.inbox.clear()
+        record.since_ms, record.last_price = max(record.since_ms, now_ms()), price
+        self._begin_next(begun_anew(self._state, price))
+
+    def _begin_next(self, ended: Reset) -> None:
+        if (leave := self._record.leave) is not None:
+            self._end(left_at_reset(leave))
+            return
         self._record.state = ended.state
         workflow.logger.info("RESET TRIGGERED")
         self._diary.add(
             entries.ResetRecord,
             cycle=ended.cycle,
-            price=price,
+            price=ended.price,
             cycle_pnl_usd=ended.pnl_usd,
             allocation_usd=ended.state.allocation,
         )
         self._messenger.tell(
-            f"RESET at {plain(price):f}: cycle {ended.cycle} made {ended.pnl_usd:+.2f} USD; "
+            f"RESET at {plain(ended.price):f}: cycle {ended.cycle} made {ended.pnl_usd:+.2f} USD; "
             f"the allocation is {ended.state.allocation:.2f} USD",
             NoticeKind.RESET,
         )
-        terms = ended.state.terms
-        if ended.state.allocation * terms.leverage < terms.min_notional_usd:
-            raise NeedsAttention(
-                f"the allocation is down to {ended.state.allocation:.2f} USD: at {terms.leverage}x that is less than "
-                f"the smallest order of {terms.min_notional_usd:f} USD; close the trade"
-            )
+        self._treasury.cycle_ended(ended.pnl_usd)
+        if not self._treasury.holds:
+            check_size(ended.state, ended.price)
 
     async def _prepare_another_try(self) -> None:
         """Nothing moved. The market did: the next intent is priced from where it is now."""

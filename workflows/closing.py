@@ -79,7 +79,7 @@ def _end(record: TradeRecord, diary: Diary, findings: Findings) -> None:
     diary.add(
         Closed,
         reason=record.close_reason or "",
-        realized_pnl_usd=record.state.equity(record.last_price) - record.margin_usd,
+        realized_pnl_usd=record.earned_usd(record.last_price),
         price=record.last_price,
         flat_at_ms=findings.at_ms,
         flat_looks=record.close_looks,
@@ -112,5 +112,5 @@ async def close_some_as_in_0_1(record: TradeRecord, desk: Desk, diary: Diary) ->
         diary.add(AlertRecord, text=text)
     record.mode = Mode.CLOSED
     assert record.last_price is not None
-    pnl_usd = state.equity(record.last_price) - record.margin_usd
+    pnl_usd = record.earned_usd(record.last_price)
     diary.add(Closed, reason=record.close_reason or "", realized_pnl_usd=pnl_usd, price=record.last_price)

@@ -24,6 +24,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import Away, Mode, TradeRecord
     from workflows.diary import Diary, now_ms
     from workflows.editing import edit_refusal, new_grid_refusal
+    from workflows.granting import Granted, Leave, Occasion, Review
+    from workflows.leaving import leave_words
     from workflows.reading import read_one
 
 NOTES_KEPT = 50
@@ -31,6 +33,7 @@ UNREADABLE = "[a payload can't be read"
 """How what no converter can decode arrives here: see `encryption.TellingConverter`."""
 AWAY_WAITING_MAX = 10
 AHEAD_MS_MAX = 30_000
+BEFORE_THE_POSITION = (Mode.OPENING, Mode.ASKING, Mode.WAITING)
 
 M = TypeVar("M", bound=Message)
 
@@ -66,7 +69,7 @@ class Commands:
         return self._done("resume", asked, "trading: one order takes the position to where the price is now")
 
     def check_close(self, _: Close) -> None:
-        self._require("close", Mode.WAITING, Mode.TRADING, Mode.PAUSED, Mode.ATTENTION)
+        self._require("close", Mode.ASKING, Mode.WAITING, Mode.TRADING, Mode.PAUSED, Mode.ATTENTION)
 
     def close(self, asked: Close) -> str:
         self.check_close(asked)
@@ -87,7 +90,7 @@ class Commands:
         record = self._record
         record.close_reason, record.attention, record.new_unit_size, record.answer = reason, None, None, None
         record.new_input = None
-        if record.mode not in (Mode.OPENING, Mode.WAITING):
+        if record.mode not in BEFORE_THE_POSITION:
             record.mode = Mode.CLOSING
 
     def check_adopt(self, _: Adopt) -> None:
@@ -121,7 +124,7 @@ class Commands:
     def was_away(self, outage: Outage) -> None:
         """Something was gone and is back: look what the exchange holds, and report what it meant."""
         record = self._record
-        if record.mode in (Mode.OPENING, Mode.WAITING, Mode.CLOSING, Mode.CLOSED):
+        if record.mode in (*BEFORE_THE_POSITION, Mode.CLOSING, Mode.CLOSED):
             return
         if outage.to_ms < outage.from_ms or outage.to_ms > now_ms() + AHEAD_MS_MAX:
             raise ValueError(f"from_ms is {outage.from_ms}, to_ms {outage.to_ms}; a stretch that is over is allowed")
@@ -163,6 +166,35 @@ class Commands:
         self.check_edit(asked)
         self._record.new_input = asked.input
         return self._done("edit", asked, "the new version is followed from the next decision on")
+
+    def granted(self, answer: Granted) -> None:
+        """Of another ask than the open one, or told once more: nothing new."""
+        record, open_ask = self._record, self._record.open_ask
+        if open_ask is not None and open_ask.ask.ask_id == answer.ask_id and open_ask.answer is None:
+            record.open_ask = open_ask.model_copy(update={"answer": answer})
+
+    def review(self, asked: Review) -> None:
+        self._require("review", Mode.TRADING, Mode.PAUSED, Mode.ATTENTION)
+        record = self._record
+        if record.input.portfolio is None:
+            raise ValueError("review is for a trade that has its margin from a portfolio; this one has its own")
+        record.ask_due = record.ask_due or Occasion.REVIEW
+        record.ends_cycle = record.ends_cycle or asked.now
+        self._done("review", asked, "the cycle ends here" if asked.now else "the margin is asked for at 100% long")
+
+    def check_leave(self, asked: Leave) -> None:
+        self._refuse("leave", Mode.CLOSING, Mode.STOPPED, Mode.CLOSED)
+        if asked.until_ms is not None and asked.until_ms <= now_ms():
+            raise ValueError(f"until_ms is {asked.until_ms}; a moment ahead is allowed")
+
+    def leave(self, asked: Leave) -> str:
+        """The newest word counts, with its profit and its date."""
+        self.check_leave(asked)
+        if self._record.mode in (Mode.ASKING, Mode.WAITING):
+            self._begin_closing(asked.reason or "left before the entry")
+            return self._done("leave", asked, "nothing is held: the trade ends")
+        self._record.leave = asked
+        return self._done("leave", asked, leave_words(asked))
 
     def end(self, reason: str) -> None:
         """A limit of the plan, or its last moment: the trade closes as if it had been told to."""

@@ -15,12 +15,15 @@ from strategy.state import TradeState
 from strategy.units import UnitGrid
 from strategy.values import Tick
 from workflows.asked import Answer, TradeInput
+from workflows.granting import Granted, Leave, MarginAsk, Occasion, TradeEnded
 
 
 class Mode(StrEnum):
     """What a trade does with the prices it is told."""
 
     OPENING = "opening"
+    ASKING = "asking"
+    """Its portfolio for the margin: nothing is held."""
     WAITING = "waiting"
     """For its entry: nothing is held, the price is followed."""
     TRADING = "trading"
@@ -134,6 +137,18 @@ class PlanVersion(Message):
     changes: str
 
 
+class OpenAsk(Message):
+    """What the trade asked its portfolio, until the answer is acted on."""
+
+    ask: MarginAsk
+    asked_at_ms: int
+    told: bool = False
+    """The portfolio has it, or there is none."""
+    holds: bool
+    """The new cycle waits for the answer, but not for ever."""
+    answer: Granted | None = None
+
+
 RETIRED = frozenset({"not_ours"})
 """Fields of former releases that mean nothing any more."""
 
@@ -223,6 +238,20 @@ class TradeRecord(BaseModel):
     stop_cloids: list[str] = Field(default_factory=list)
     stop_tids: list[int] = Field(default_factory=list)
     """Fills of backstops that are in the ledger."""
+    granted_usd: Decimal | None = None
+    """By the portfolio, for the opening."""
+    asks: int = 0
+    """Messages to the portfolio that have a name, so far."""
+    open_ask: OpenAsk | None = None
+    ask_due: Occasion | None = None
+    """To be made when nothing else is open."""
+    untold_usd: Decimal = Decimal(0)
+    """Results of cycles that no ask has told of yet."""
+    ends_cycle: bool = False
+    """The portfolio wants the cycle to end where it is."""
+    ended: TradeEnded | None = None
+    end_told: bool = False
+    leave: Leave | None = None
     order_times_ms: list[int] = Field(default_factory=list)
     """Of the orders of the last day, where their number is limited."""
     attention: str | None = None
@@ -239,7 +268,12 @@ class TradeRecord(BaseModel):
     def margin_usd(self) -> Decimal:
         """As given, or as found at the opening; 0 while that is ahead."""
         opened = self.state.margin_usd if self.state is not None else Decimal(0)
-        return opened or self.input.margin_usd or Decimal(0)
+        return opened or self.input.margin_usd or self.granted_usd or Decimal(0)
+
+    def earned_usd(self, price: Decimal) -> Decimal:
+        """Since the opening, were all closed at `price`; what the portfolio took out was earned too."""
+        assert self.state is not None
+        return self.state.equity(price) - self.margin_usd + self.state.taken_usd
 
     @property
     def followed(self) -> tuple[UnitGrid, int] | None:

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from hashlib import sha256
 from typing import TypeVar
 
 from temporalio import workflow
@@ -30,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from telemetry.tracing import child_traceparent, emit_span
     from workflows.contracts import LastOrder, TradeRecord
     from workflows.diary import Diary, now_ms
+    from workflows.standing import cloid_tag
 
 T = TypeVar("T")
 
@@ -65,9 +65,8 @@ class Desk:
 
     @property
     def _tag(self) -> str:
-        """The first half of every cloid of the trade, in hex: by it its fills are known among all others."""
         assert self._record.trade is not None
-        return sha256(self._record.trade.trade_id.encode()).hexdigest()[:16]
+        return cloid_tag(self._record.trade.trade_id)
 
     def is_ours(self, fill: Fill) -> bool:
         record = self._record

@@ -11,7 +11,9 @@ with workflow.unsafe.imports_passed_through():
     from strategy.hedge_steps import level_prices
     from strategy.state import Losses, TradeState
     from workflows.away import report_words
-    from workflows.contracts import Mode, TradeRecord
+    from workflows.contracts import Mode, OpenAsk, TradeRecord
+    from workflows.diary import moment
+    from workflows.leaving import leave_words
     from workflows.status import LedgerView, TradeResult, TradeStatus
 
 COIN = SearchAttributeKey.for_keyword("Coin")
@@ -49,6 +51,7 @@ def ledger_view(state: TradeState, price: Decimal) -> LedgerView:
         equity=state.equity(price),
         net=ledger.net_qty,
         price=price,
+        taken_usd=state.taken_usd,
     )
 
 
@@ -84,6 +87,9 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool,
         hedge=state.hedge if state else None,
         levels=level_prices(state) if state else (),
         losses=state.losses if state else Losses(),
+        portfolio=asked.portfolio,
+        open_ask=record.open_ask,
+        leave=record.leave,
         order_in_flight=order_in_flight,
         order_due=order_due,
         attention=record.attention,
@@ -104,6 +110,7 @@ def summary_view(record: TradeRecord, workflow_id: str) -> TradeSummary:
         coin=record.input.coin,
         network=record.input.network,
         account=record.account,
+        portfolio=record.input.portfolio,
         mode=record.mode,
         margin_usd=record.margin_usd,
         price=price,
@@ -121,7 +128,7 @@ def summary_view(record: TradeRecord, workflow_id: str) -> TradeSummary:
             "fully_long": state.fully_long,
             "allocation_usd": state.allocation,
             "equity_usd": state.equity(price),
-            "pnl_usd": state.equity(price) - record.margin_usd,
+            "pnl_usd": record.earned_usd(price),
             "net_size": state.ledger.net_qty,
         }
     )
@@ -149,7 +156,21 @@ def result_of(record: TradeRecord) -> TradeResult:
         return TradeResult(coin=coin, reason=reason, cycles=0, equity=Decimal(0), pnl_usd=Decimal(0))
     assert record.last_price is not None
     equity = state.equity(record.last_price)
-    return TradeResult(coin=coin, reason=reason, cycles=state.cycle, equity=equity, pnl_usd=equity - record.margin_usd)
+    return TradeResult(
+        coin=coin, reason=reason, cycles=state.cycle, equity=equity, pnl_usd=record.earned_usd(record.last_price)
+    )
+
+
+def portfolio_lines(portfolio: str | None, open_ask: OpenAsk | None, taken_usd: Decimal) -> list[str]:
+    """For people; nothing of a trade without one."""
+    lines = []
+    if portfolio is not None:
+        moved = f"took {taken_usd:.2f} USD" if taken_usd >= 0 else f"put in {-taken_usd:.2f} USD"
+        lines.append(f"portfolio {portfolio}: {moved} since the opening")
+    if open_ask is not None:
+        asked = f"asked for its margin at {moment(open_ask.asked_at_ms)} ({open_ask.ask.occasion})"
+        lines.append(f"{asked}: {'taken when all is long' if open_ask.answer else 'no answer yet'}")
+    return lines
 
 
 def details_markdown(record: TradeRecord) -> str:
@@ -157,6 +178,8 @@ def details_markdown(record: TradeRecord) -> str:
     state, price = record.state, record.last_price
     if record.mode is Mode.WAITING:
         return f"**{record.input.coin}** waits for its entry: {entry_words(record.input.entry)}; last price {price}"
+    if record.mode is Mode.ASKING:
+        return f"**{record.input.coin}** asks portfolio {record.input.portfolio} for its margin"
     if state is None or price is None:
         return f"**{record.input.coin}**: opening {record.margin_usd:f} USD of margin"
     down, up = state.grid.next_lines(state.line)
@@ -174,6 +197,9 @@ def details_markdown(record: TradeRecord) -> str:
     ]
     if record.stop is not None:
         lines += ["", f"backstop: {record.stop.terms.size:f} at {record.stop.terms.trigger_price:f}"]
+    lines += [f"\n{line}" for line in portfolio_lines(record.input.portfolio, record.open_ask, state.taken_usd)]
+    if record.leave is not None:
+        lines += ["", leave_words(record.leave)]
     if record.attention:
         lines += ["", f"**ATTENTION**: {record.attention}"]
     if record.last_orders:

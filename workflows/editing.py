@@ -7,6 +7,7 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from strategy.backstop import backstop_refusal, refusal_at_entry
     from strategy.checks import grid_refusal
     from strategy.fold import regridded
     from strategy.risk import breach
@@ -19,9 +20,10 @@ with workflow.unsafe.imports_passed_through():
 
 NEVER = ("coin", "network")
 """Another one is another trade."""
-BEFORE_THE_ENTRY = ("margin_usd", "size", "leverage", "unit_mode", "entry")
+BEFORE_THE_ENTRY = ("margin_usd", "size", "portfolio", "leverage", "unit_mode", "entry")
 AT_100_PERCENT_LONG = ("unit_size", "ladder")
 """Steps belong to the lines they were taken at."""
+MOVES_THE_BACKSTOP = (*AT_100_PERCENT_LONG, "limits", "backstop")
 VERSIONS_KEPT = 50
 WORDS_MAX = 60
 
@@ -50,6 +52,7 @@ def _refusals(record: TradeRecord, asked: TradeInput) -> Iterator[str]:
         yield "the strategy can change only within its kind; close the trade and start the plan anew"
     yield from _of_the_grid(record, state, asked, changed)
     yield from _of_the_limits(record, state, asked)
+    yield from _of_the_backstop(record, state, asked, changed)
 
 
 def _of_the_grid(record: TradeRecord, state: TradeState, asked: TradeInput, changed: frozenset[str]) -> Iterator[str]:
@@ -71,9 +74,36 @@ def _of_the_limits(record: TradeRecord, state: TradeState, asked: TradeInput) ->
         yield f"max_leverage is {limits.max_leverage}; the trade has {state.terms.leverage}x"
     equity_usd = state.equity(price)
     peak_usd = max(state.equity_peak_usd, equity_usd)
-    broken = breach(limits, price=price, margin_usd=record.margin_usd, peak_usd=peak_usd, equity_usd=equity_usd)
+    broken = breach(
+        limits,
+        price=price,
+        margin_usd=record.margin_usd,
+        peak_usd=peak_usd,
+        equity_usd=equity_usd,
+        taken_usd=state.taken_usd,
+    )
     if broken is not None:
         yield f"the trade would end at once: {broken}"
+
+
+def _of_the_backstop(
+    record: TradeRecord, state: TradeState, asked: TradeInput, changed: frozenset[str]
+) -> Iterator[str]:
+    """As at the opening, of the trade as it stands; and of what it holds when it is 100% long again."""
+    price = record.last_price
+    assert price is not None
+    if asked.backstop is None or not changed.intersection(MOVES_THE_BACKSTOP):
+        return
+    after = _followed(record, state, asked, price)
+    if changed.intersection(AT_100_PERCENT_LONG):
+        after = regridded(after, price, asked.unit_size)
+    beyond, rate = asked.backstop.beyond, record.maintenance_rate
+    for refusal in (
+        backstop_refusal(after, beyond, price, rate),
+        refusal_at_entry(after.terms, asked.unit_size, record.margin_usd, price, beyond, rate),
+    ):
+        if refusal is not None:
+            yield refusal
 
 
 async def take_edit(record: TradeRecord) -> str | None:
@@ -146,8 +176,11 @@ def new_grid_refusal(record: TradeRecord, price: Decimal, unit_size: Decimal) ->
     assert record.state is not None
     if not record.state.fully_long:
         return f"unit size can change only at 100% long in ADVANCE; the trade is in {record.state.phase}"
-    terms = record.state.terms
-    return grid_refusal(price, unit_size, terms.ladder, terms.leverage, record.maintenance_rate, terms.limits)
+    terms, rate, backstop = record.state.terms, record.maintenance_rate, record.input.backstop
+    refusal = grid_refusal(price, unit_size, terms.ladder, terms.leverage, rate, terms.limits)
+    if refusal is not None or backstop is None:
+        return refusal
+    return backstop_refusal(regridded(record.state, price, unit_size), backstop.beyond, price, rate)
 
 
 def _begin_at_now(record: TradeRecord) -> None:

@@ -2,9 +2,10 @@
 
     trade ── ask_margin ──▶ portfolio ── granted ──▶ trade      at its start, at every RESET, and when it is asked to
     portfolio ── review ──▶ trade                               ask again, or to leave
-    trade ── ended ──▶ portfolio                                closed or stopped: its margin is free again
+    trade ── trade_ended ──▶ portfolio                          closed or stopped: its margin is free again
 
-An ask is told again until it is answered, and answered as often as it is told: what it moved, it moved once.
+An ask is told again until it is answered, and answered as often as it is told: what it moved, it moved once, and every
+answer to it is the same. A trade has one ask open at a time; what comes meanwhile is in the next one.
 """
 
 from decimal import Decimal
@@ -16,13 +17,13 @@ from pydantic import Field
 from activities.messages import Message
 from workflows.asked import YEAR_10000_MS, Amount, Digits, Reason
 
-NAME = r"^[a-z][a-z0-9-]{0,19}$"
-AccountName = Annotated[str, Field(pattern=NAME)]
-"""Of an account, as its trader calls it: letters, digits and dashes."""
-
 
 def portfolio_id(account_name: str) -> str:
     return f"portfolio-{account_name}"
+
+
+AskId = Annotated[str, Field(pattern=r"^.{1,180}/[0-9]{1,12}$")]
+"""The trade's first run, and a number that rises: the same however often it is told."""
 
 
 class Occasion(StrEnum):
@@ -35,8 +36,7 @@ class Occasion(StrEnum):
 class MarginAsk(Message):
     """Signal `ask_margin`. Money in USD."""
 
-    ask_id: str = Field(min_length=1, max_length=200)
-    """The same however often it is told."""
+    ask_id: AskId
     occasion: Occasion
     trade: str = Field(min_length=1, max_length=200)
     """Its workflow's id."""
@@ -44,22 +44,25 @@ class MarginAsk(Message):
     cycle: int = Field(ge=0, lt=2**63)
     """That ended, or that is running; 0 at the start."""
     equity_usd: Digits = Decimal(0)
-    """The allocation with the cycle's result; 0 at the start."""
+    """What the trade is worth: at a RESET its allocation with the cycle's result; 0 at the start."""
     profit_usd: Digits = Decimal(0)
-    """Of the cycle that ended, after fees and funding; negative: its loss."""
+    """Of the cycle that ended, after fees and funding, and of those before it that nobody answered to; negative: the
+    loss. Told once. 0 at a review."""
 
 
 class Granted(Message):
     """Signal `granted`. With no margin the trade does not begin, or goes on with what it has left."""
 
-    ask_id: str = Field(min_length=1, max_length=200)
+    ask_id: AskId
     margin_usd: Annotated[Digits, Field(gt=0)] | None = None
-    """The trade's allocation from now on."""
+    """What the trade is to be worth where it was worth `equity_usd`: the difference leaves it, or is put in. At a RESET
+    this is its allocation from then on."""
     refusal: str = Field(default="", max_length=500)
 
 
 class Review(Message):
-    """Signal `review`: ask for the margin anew when all is long again, or at once by ending the cycle where it is."""
+    """Signal `review`: ask for the margin anew when all is long again; with `now` the cycle ends where it is, and that
+    is a RESET."""
 
     now: bool = False
     reason: Reason = ""
@@ -77,9 +80,9 @@ class Leave(Message):
 class TradeEnded(Message):
     """Signal `trade_ended`: flat, and never an order again. The parts of money are as in MarginAsk."""
 
-    ask_id: str = Field(min_length=1, max_length=200)
+    ask_id: AskId
     trade: str = Field(min_length=1, max_length=200)
     coin: str = Field(min_length=1, max_length=20)
     cycle: int = Field(ge=0, lt=2**63)
     profit_usd: Digits = Decimal(0)
-    """Of the cycle it ended in; 0 of a trade that never opened."""
+    """Of the cycle it ended in, and whatever no ask has told; 0 of a trade that never opened."""

@@ -12,6 +12,7 @@ from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import Outage, Tracking, TradeSummary, UnitsMoved
+    from journal.entries import Standing
     from strategy.fold import turning_points, watched
     from workflows.asked import Adopt, Close, Edit, Pause, Rehedge, Release, Resume, SetUnitSize, Stop
     from workflows.backstop import Backstop
@@ -20,10 +21,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import Mode
     from workflows.diary import now_ms
     from workflows.display import ledger_view, status_view, summary_view
+    from workflows.granting import Granted, Leave, Review
+    from workflows.standing import standing_of
     from workflows.status import LedgerView, TradeStatus
     from workflows.updates import Updates
 
-SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "edit", "adopt", "rehedge", "release")
+SIGNALS = ("pause", "resume", "close", "stop", "set_unit_size", "edit", "adopt", "rehedge", "release", "leave")
 """An operator's."""
 JUMP_MAX = 5
 WAITING_MAX = 20_000
@@ -64,6 +67,13 @@ class Handlers(Updates):
     @workflow.query(description="The few figures that its portfolio reckons with")
     def summary(self) -> TradeSummary:
         return summary_view(self._record, workflow.info().workflow_id)
+
+    @workflow.query(description="All that another run of the trade would begin with, as the journal keeps it")
+    def standing(self) -> Standing:
+        standing = standing_of(self._record, now_ms())
+        if standing is None:
+            raise ValueError("the trade is not open yet")
+        return standing
 
     @workflow.query(description="What a feed process follows the price from")
     def tracking(self) -> Tracking:
@@ -148,6 +158,18 @@ class Handlers(Updates):
     @workflow.signal(description='A new version of the plan: {"input": {...}}; easier by `hypertrader plan edit`')
     def edit(self, given: Any = None, *extra: Any) -> None:
         self._commands.edit(self._commands.read(Edit, given, extra))
+
+    @workflow.signal(description='No new cycle: closes at the next RESET, or before: {"profit_usd": "50"}')
+    def leave(self, given: Any = None, *extra: Any) -> None:
+        self._commands.leave(self._commands.read(Leave, given, extra))
+
+    @workflow.signal(description="From its portfolio: the answer to an ask")
+    def granted(self, given: Any = None, *extra: Any) -> None:
+        self._commands.granted(self._commands.read(Granted, given, extra))
+
+    @workflow.signal(description="From its portfolio: ask for the margin anew")
+    def review(self, given: Any = None, *extra: Any) -> None:
+        self._commands.review(self._commands.read(Review, given, extra))
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, args: Sequence[RawValue]) -> None:

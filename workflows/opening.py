@@ -1,6 +1,5 @@
 """Opening a trade: all is checked before anything is sent, and what is refused ends the workflow with one line."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
@@ -12,9 +11,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import MarketFacts
     from exchange.port import OutcomeStatus
     from journal.entries import Opened, TradeRef
+    from plans.plan import Size
     from plans.sizing import margin_for
-    from strategy.backstop import backstop_of
-    from strategy.checks import Proposal, liquidation_price, refusals
+    from strategy.backstop import refusal_at_entry
+    from strategy.checks import Proposal, refusals
     from strategy.state import Terms, opened
     from strategy.values import Execution, plain, round_down
     from workflows.asked import TradeInput
@@ -38,6 +38,8 @@ async def check_beforehand(asked: TradeInput) -> None:
 async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
     """Check, set leverage, buy; afterwards the record holds an open trade. Raises Refused with nothing opened."""
     asked = record.input
+    if record.granted_usd is not None:
+        asked = asked.model_copy(update={"margin_usd": record.granted_usd})
     facts = await inspect_market(asked.network, asked.coin)
     known_ms = now_ms()
     proposal = _proposal(asked, facts, facts.rules.mid_price)
@@ -108,10 +110,11 @@ def _proposal(asked: TradeInput, facts: MarketFacts, price: Decimal) -> Proposal
         slippage_bps=EXPECTED_SLIPPAGE_BPS,
         accepts_costs=asked.accepts_costs,
     )
-    if asked.margin_usd is not None or asked.size is None:
+    size = Size(portfolio=asked.portfolio) if asked.portfolio is not None else asked.size
+    if asked.margin_usd is not None or size is None:
         return proposal
     try:
-        margin_usd = margin_for(asked.size, proposal, facts.free_usd)
+        margin_usd = margin_for(size, proposal, facts.free_usd)
     except ValueError as error:
         raise refused(str(error)) from error
     return proposal.model_copy(update={"margin_usd": margin_usd})
@@ -119,7 +122,9 @@ def _proposal(asked: TradeInput, facts: MarketFacts, price: Decimal) -> Proposal
 
 def _check(asked: TradeInput, facts: MarketFacts, proposal: Proposal) -> None:
     rules, coin, margin_usd = facts.rules, proposal.coin, proposal.margin_usd
-    reasons = list(refusals(proposal)) or list(_of_the_backstop(asked, proposal))
+    reasons = list(refusals(proposal))
+    if not reasons and (refusal := _of_the_backstop(asked, proposal)):
+        reasons.append(refusal)
     if rules.only_isolated:
         reasons.append(f"{coin} allows isolated margin only; trades use cross margin: choose another coin")
     if facts.position.size:
@@ -133,21 +138,17 @@ def _check(asked: TradeInput, facts: MarketFacts, proposal: Proposal) -> None:
         raise refused("; ".join(reasons))
 
 
-def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> Iterator[str]:
-    """A stop that the exchange's liquidation comes before protects nothing."""
+def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> str | None:
     if asked.backstop is None:
-        return
-    terms = Terms(coin=asked.coin, leverage=proposal.leverage, ladder=asked.ladder, limits=asked.limits)
-    qty = proposal.margin_usd * proposal.leverage / proposal.price
-    at_entry = opened(terms, asked.unit_size, proposal.margin_usd, Execution(size=qty, average_price=proposal.price))
-    stop = backstop_of(at_entry, asked.backstop.beyond)
-    trigger_price = stop.trigger_price if stop is not None else Decimal(0)
-    liquidation = liquidation_price(proposal.price, proposal.leverage, proposal.maintenance_rate)
-    if trigger_price <= liquidation:
-        yield (
-            f"backstop.beyond is {asked.backstop.beyond}: that is a stop at {trigger_price:.8g}, and liquidation "
-            f"lies before it at {liquidation:.8g}: use less, or a lower leverage"
-        )
+        return None
+    return refusal_at_entry(
+        Terms(coin=asked.coin, leverage=proposal.leverage, ladder=asked.ladder, limits=asked.limits),
+        asked.unit_size,
+        proposal.margin_usd,
+        proposal.price,
+        asked.backstop.beyond,
+        proposal.maintenance_rate,
+    )
 
 
 def _held_otherwise(coin: str, held: Decimal) -> ApplicationError:
@@ -174,7 +175,8 @@ async def _buy(
             if held != size and not size:
                 raise _held_otherwise(terms.coin, held)
             if held != size:
-                # The first look of the open trade tells what differs.
+                # A look before anything else is ordered tells what differs.
+                record.look_due = "the exchange holds what this opening did not buy"
                 break
         desk.note_intent(intent, "opening")
         outcome = await desk.send(intent, "opening")

@@ -40,5 +40,7 @@ def _sentence(model: type[Message], detail: object) -> str:
     assert isinstance(detail, dict)
     field = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return f"{field} is not known; allowed: {', '.join(model.model_fields)}"
+        # Of what lies further in, other fields are allowed.
+        allowed = f"; allowed: {', '.join(model.model_fields)}" if len(detail["loc"]) == 1 else ""
+        return f"{field} is not known{allowed}"
     return f"{field} is {str(detail['input'])[:80]!r}: {detail['msg']}"

@@ -172,7 +172,7 @@ class Reconciler:
         record.new_unit_size = record.new_input = None
         if not was_stopped:
             record.close_reason = "released by the operator"
-            pnl_usd = self._state.equity(price) - record.margin_usd
+            pnl_usd = record.earned_usd(price)
             self._diary.add(entries.Closed, reason=record.close_reason, realized_pnl_usd=pnl_usd, price=price)
 
     def _agree(self, findings: Findings) -> None:

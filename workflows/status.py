@@ -7,7 +7,8 @@ from strategy.fibonacci import Hedge
 from strategy.state import Losses
 from strategy.values import Phase
 from workflows.asked import TradeInput
-from workflows.contracts import AwayReport, Difference, FlatProof, LastOrder, Mode, PlanVersion, RestingStop
+from workflows.contracts import AwayReport, Difference, FlatProof, LastOrder, Mode, OpenAsk, PlanVersion, RestingStop
+from workflows.granting import Leave
 
 
 class LedgerView(Message):
@@ -21,6 +22,8 @@ class LedgerView(Message):
     equity: Decimal
     net: Decimal
     price: Decimal
+    taken_usd: Decimal = Decimal(0)
+    """Taken out by the portfolio since the opening: it counts as earned."""
 
 
 ASK_AGAIN = "the trade is being taken up by a worker: ask again"
@@ -61,6 +64,12 @@ class TradeStatus(Message):
     levels: tuple[Decimal, ...] = ()
     """Where the levels of a Fibonacci hedge lie now; empty until it is armed."""
     losses: Losses = Losses()
+    portfolio: str | None = None
+    """Gives the margin."""
+    open_ask: OpenAsk | None = None
+    """Made of it, and not answered or not acted on yet."""
+    leave: Leave | None = None
+    """No new cycle begins."""
     order_in_flight: bool
     order_due: bool = False
     """An order waits to be sent, or to be tried again."""

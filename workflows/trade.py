@@ -26,11 +26,15 @@ with workflow.unsafe.imports_passed_through():
     from workflows.expiry import close_at_expiry
     from workflows.following import Following
     from workflows.handlers import Handlers
+    from workflows.herald import Herald
+    from workflows.leaving import has_earned_enough
     from workflows.messenger import Messenger
     from workflows.opening import check_beforehand, open_trade
     from workflows.reconcile import Reconciler
     from workflows.renewal import Renewal
+    from workflows.standing import TradeStandings
     from workflows.status import TradeResult
+    from workflows.treasury import Treasury
 
 WATCHED = (Mode.TRADING, Mode.PAUSED)
 """Modes in which prices are folded, and a limit may be broken."""
@@ -43,11 +47,13 @@ class Trade(Handlers):
     @workflow.init
     def __init__(self, record: TradeRecord) -> None:
         self._record = record
-        self._diary = Diary(record)
+        self._diary = Diary(record, TradeStandings(record))
         self._desk = Desk(record, self._diary)
         self._commands = Commands(record, self._diary)
         self._messenger = Messenger(record, self._commands.note)
-        self._book = Book(record, self._desk, self._diary, self._messenger)
+        self._treasury = Treasury(record, self._diary, self._messenger, self._commands)
+        self._herald = Herald(record, self._commands)
+        self._book = Book(record, self._desk, self._diary, self._messenger, self._treasury, self._end)
         self._backstop = Backstop(record, self._desk, self._commands)
         self._reconciler = Reconciler(record, self._desk, self._diary, self._backstop, self._messenger)
         self._reconciles = False
@@ -89,6 +95,8 @@ class Trade(Handlers):
         self._display.show()
         self._following.end()
         await self._diary.written()
+        self._herald.ended()
+        await self._herald.all_told()
         if self._reconciles:
             await self._messenger.all_told()
         for task in background:
@@ -110,9 +118,29 @@ class Trade(Handlers):
                 workflow.continue_as_new(record)
             await self._entry.advance()
         self._following.end()
+        if record.mode is Mode.OPENING and record.input.portfolio is not None:
+            self._treasury.ask_for_the_opening()
+            record.mode = Mode.ASKING
+        while record.mode is Mode.ASKING:
+            await self._ask_for_margin()
         if record.mode is Mode.OPENING:
             await self._open()
             await self._move_to_the_signers_queue()
+
+    async def _ask_for_margin(self) -> None:
+        """One step. Then the mode may be OPENING, for the margin is granted, or CLOSED, for it was told to close."""
+        record = self._record
+        self._display.show()
+        if self._renewal.can_be():
+            workflow.continue_as_new(record)
+        await workflow.wait_condition(
+            lambda: record.close_reason is not None or self._treasury.is_answered or self._renewal.can_be()
+        )
+        if record.close_reason is not None:
+            record.mode = Mode.CLOSED
+        elif self._treasury.is_answered:
+            record.mode = Mode.OPENING
+            self._display.show()
 
     def _in_the_background(self) -> list[asyncio.Task[None]]:
         tasks = [asyncio.create_task(self._diary.write_forever())]
@@ -125,6 +153,7 @@ class Trade(Handlers):
                     homecoming.report_forever(),
                     self._messenger.deliver_forever(),
                     close_at_expiry(self._record, self._end),
+                    self._herald.tell_forever(),
                 )
             ]
         return tasks
@@ -166,6 +195,12 @@ class Trade(Handlers):
         elif record.new_input is not None or record.new_unit_size is not None:
             await self._desk.settle_pending()
             await self._take_what_is_new()
+        elif self._ends_cycle():
+            await self._desk.settle_pending()
+            await self._book.end_cycle()
+            self._following.begin()
+        elif self._treasury.has_work():
+            self._treasury.advance()
         elif len(record.outbox) > OUTBOX_MAX and record.mode is Mode.TRADING:
             raise NeedsAttention(f"the journal can't be written: {len(record.outbox)} entries wait")
         elif self._book.has_work():
@@ -175,10 +210,10 @@ class Trade(Handlers):
 
     async def _settle_answer(self) -> None:
         """A cycle that begins anew is followed anew."""
-        record = self._record
-        cycle = record.state.cycle if record.state else 0
+        record, before = self._record, self._record.state
         await self._reconciler.settle_answer()
-        if record.state and record.state.cycle != cycle:
+        if before and record.state and record.state.cycle != before.cycle:
+            self._treasury.cycle_ended(record.state.allocation - before.allocation)
             self._following.begin()
 
     def _end(self, reason: str) -> None:
@@ -208,6 +243,7 @@ class Trade(Handlers):
             return
         await close_some(self._record, self._desk, self._diary, self._reconciler)
         if self._record.mode is Mode.STOPPED:
+            self._herald.ended()
             self._following.end()
 
     async def _in_trouble(self, text: str, *, closing: bool) -> None:
@@ -231,9 +267,12 @@ class Trade(Handlers):
 
     async def _open(self) -> None:
         try:
+            self._treasury.take_for_the_opening()
             await open_trade(self._record, self._desk, self._diary)
         except FailureError as error:
             await self._diary.written()
+            self._herald.ended()
+            await self._herald.all_told()
             if has_to_wait(self._record.input.entry):
                 await self._tell_of_no_entry(error)
             raise
@@ -259,13 +298,20 @@ class Trade(Handlers):
             or self._broken_limit() is not None
             or self._is_closing()
             or self._look_is_due()
+            or self._ends_cycle()
+            or self._treasury.has_work()
             or self._book.has_work()
             or self._backstop.is_due()
         )
 
     def _broken_limit(self) -> str | None:
         record = self._record
-        return record.state.breach if record.state is not None and record.mode in WATCHED else None
+        if record.state is None or record.mode not in WATCHED:
+            return None
+        return record.state.breach or has_earned_enough(record)
+
+    def _ends_cycle(self) -> bool:
+        return self._record.ends_cycle and self._record.mode is Mode.TRADING
 
     def _is_closing(self) -> bool:
         record = self._record

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.asked import Adopt, Close, Edit, Pause, Rehedge, Release, Resume, SetUnitSize, Stop
     from workflows.commands import Commands
     from workflows.contracts import Mode, TradeRecord
+    from workflows.granting import Leave
 
 ANSWERS_AFTER = timedelta(seconds=90)
 """At the latest: a handler that waits for ever would keep the run from being renewed."""
@@ -96,6 +97,14 @@ class Updates:
         if record.mode is Mode.ATTENTION:
             return f"attention: {record.attention}"
         return done
+
+    @workflow.update(name="leave", description="As the signal; answers with what will happen")
+    async def update_leave(self, given: Any = None, *extra: Any) -> str:
+        return self._commands.leave(self._commands.read(Leave, given, extra))
+
+    @update_leave.validator
+    def _check_leave(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_leave(self._commands.read(Leave, given, extra))
 
     @workflow.update(name="set_unit_size", description="As the signal; answers when the new grid stands")
     async def update_set_unit_size(self, given: Any = None, *extra: Any) -> str:

@@ -38,7 +38,13 @@ async def test_a_trade_lives_its_life_by_command_line(floor: Floor) -> None:
     assert (await read(floor, "trade", "status", "HYPE"))["mode"] == "paused"
     again = await hypertrader("trade", "pause", "HYPE", env=floor.environment())
     assert (again.code, again.error) == (1, "pause is for a trade that is trading; this one is paused")
+    # A trade is commanded and read while the exchange is away: only its name would be asked for.
+    await floor.control.begin_outage()
+    assert (await read(floor, "trade", "status", "hype/USDC:USDC"))["mode"] == "paused"
+    assert "agreed at" in (await ok(floor, "trade", "report", "HYPE")).out
+    assert len(await read(floor, "trade", "orders", "HYPE")) == 1
     assert "trading" in (await ok(floor, "trade", "resume", "HYPE")).out
+    await floor.control.end_outage()
     assert "units of 0.3 USD" in (await ok(floor, "trade", "set-unit-size", "HYPE", "0.3")).out
     bad = await hypertrader("trade", "set-unit-size", "HYPE", "--", "-1", env=floor.environment())
     assert (bad.code, bad.error) == (1, "unit size is -1; it must be more than 0 USD")

@@ -4,6 +4,8 @@ import json
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from cli import trades
 from cli.paper import wait_until_followed
 from tests.cli.conftest import Finished, hypertrader
@@ -36,7 +38,9 @@ async def ok(floor: Floor, *words: str, editor: str = "") -> str:
     return finished.out
 
 
-async def test_a_plan_is_started_edited_and_stopped(floor: Floor, tmp_path: Path) -> None:
+async def test_a_plan_is_started_edited_and_stopped(
+    floor: Floor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await floor.control.set_price("SOL", Decimal(150))
     file = tmp_path / "dip.yaml"
     file.write_text(PLAN.format(drawdown="0.2"))
@@ -65,6 +69,17 @@ async def test_a_plan_is_started_edited_and_stopped(floor: Floor, tmp_path: Path
     assert refused.code == 1 and "would end at once" in refused.error
     assert json.loads(await ok(floor, "plan", "list", "--json"))[0]["versions"] == [1, 2]
 
+    # A version that is taken when nobody waits for the answer any more is kept, and its number not given twice.
+    await floor.control.arm("delay", {"info": "metaAndAssetCtxs"}, seconds=4)
+    monkeypatch.setattr(trades, "ANSWER_TIMEOUT_S", 2)
+    file.write_text(PLAN.format(drawdown="0.35").replace("unit_size: 1", "unit_size: 2"))
+    lost = await said(floor, "plan", "edit", str(file))
+    assert lost.code == 1 and "version 3 is kept" in lost.error
+    monkeypatch.undo()
+    await until_async(lambda: follows(floor, 3), timeout_s=20)
+    file.write_text(PLAN.format(drawdown="0.4").replace("unit_size: 1", "unit_size: 2"))
+    assert json.loads(await ok(floor, "plan", "edit", str(file), "--json"))["version"] == 4
+
     assert "flat" in await ok(floor, "plan", "stop", "dip")
     refused = await said(floor, "plan", "stop", "dip")
     assert (refused.code, refused.error) == (1, "no trade runs by plan dip")
@@ -72,3 +87,8 @@ async def test_a_plan_is_started_edited_and_stopped(floor: Floor, tmp_path: Path
 
 async def is_trading(floor: Floor) -> bool:
     return (await trades.any_status(floor.client, "SOL")).mode is Mode.TRADING
+
+
+async def follows(floor: Floor, version: int) -> bool:
+    seen = await trades.any_status(floor.client, "SOL")
+    return [each.version for each in seen.plan_versions][-1:] == [version]

@@ -180,6 +180,8 @@ def test_a_changed_plan_is_the_next_version_and_an_unchanged_one_is_none(tmp_pat
     assert sorted(path.name for path in (tmp_path / "plans" / "eth-hedge").iterdir()) == [
         f"{n}.yaml" for n in (1, 2, 3)
     ]
+    store.withdraw(store.read("eth-hedge"))
+    assert (store.versions("eth-hedge"), store.save(larger.model_copy(update={"leverage": 3})).version) == ([1, 2], 3)
 
 
 def test_a_version_that_another_process_took_meanwhile_is_not_written_over(

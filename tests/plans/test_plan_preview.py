@@ -122,3 +122,10 @@ def test_a_margin_that_buys_nothing_is_refused() -> None:
         ValueError, match=r"margin is 0.01: at 10x and a price of 100 it buys less than one lot of 0.01"
     ):
         preview(asked(margin_usd="0.01"))
+
+
+def test_a_backstop_that_liquidation_comes_before_is_told_before_anything_is_started() -> None:
+    """Liquidated at 91.84; the last of the steps is at 95."""
+    assert preview(asked(), backstop=Backstop(beyond=D("0.03"))).refusals == ()
+    (refusal,) = preview(asked(), backstop=Backstop(beyond=D("0.05"))).refusals
+    assert refusal.startswith("backstop.beyond is 0.05: that is a stop at 90.25, and liquidation lies before it")

@@ -4,12 +4,15 @@ from decimal import Decimal
 
 import pytest
 
-from strategy.backstop import StopOrder, backstop_of
+from strategy.backstop import StopOrder, backstop_of, backstop_refusal, refusal_at_entry
 from strategy.fibonacci import FIBONACCI
+from strategy.ladder import V6
 from strategy.risk import Limits
-from tests.strategy.trading import open_trade
+from tests.strategy.trading import Trader, open_trade
 
 BEYOND = Decimal("0.01")
+RATE = Decimal("0.02")
+"""Maintenance margin, as a share of notional."""
 
 
 def test_a_long_so_small_that_no_price_breaks_its_drawdown_needs_no_stop() -> None:
@@ -36,3 +39,27 @@ def test_a_nearer_stop_serves_where_it_may_not_be_moved_away() -> None:
     assert not nearer.still_serves(
         wanted.model_copy(update={"size": Decimal(-9)}), Decimal("0.005"), may_be_nearer=True
     )
+
+
+def test_a_stop_that_liquidation_comes_before_is_refused_of_a_long_and_of_a_short() -> None:
+    """10x at 100 with 2% of maintenance: liquidated at 90 / 0.98 = 91.84; the last level is 95."""
+    long = open_trade(V6, price="100", unit="1", margin="100", leverage=10)
+    assert backstop_refusal(long, Decimal("0.033"), Decimal(100), RATE) is None
+    assert refusal_at_entry(long.terms, Decimal(1), Decimal(100), Decimal(100), Decimal("0.033"), RATE) is None
+    for refusal in (
+        backstop_refusal(long, Decimal("0.034"), Decimal(100), RATE),
+        refusal_at_entry(long.terms, Decimal(1), Decimal(100), Decimal(100), Decimal("0.034"), RATE),
+    ):
+        assert refusal is not None and "a stop at 91.77, and liquidation lies before it at 91.836735" in refusal
+    # 7 short at 95 with 76 of equity: (76 + 7 x 95) / (7 x 1.02) = 103.78; the last level is 100.
+    short = Trader(long).prices(99, 98, 97, 96, 95)
+    assert short.ledger.net_qty == -7 and short.equity(Decimal(95)) == 76
+    assert backstop_refusal(short, Decimal("0.037"), Decimal(95), RATE) is None
+    refusal = backstop_refusal(short, Decimal("0.038"), Decimal(95), RATE)
+    assert refusal is not None and "a stop at 103.8, and liquidation lies before it at 103.78151" in refusal
+
+
+def test_nothing_held_is_guarded_by_no_stop_and_none_is_refused() -> None:
+    state = open_trade(V6, price="100", unit="1", margin="100", leverage=10)
+    flat = state.changed(ledger=state.ledger.model_copy(update={"long_qty": Decimal(0)}))
+    assert backstop_refusal(flat, BEYOND, Decimal(100), RATE) is None

@@ -1,4 +1,4 @@
-"""A portfolio under test, and a workflow that asks it for margin as a trade does."""
+"""A portfolio under test and one trade of it, whose RESETs the test says."""
 
 import asyncio
 import uuid
@@ -8,7 +8,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from temporalio import workflow
 from temporalio.client import Client, WorkflowHandle, WorkflowQueryFailedError
 from temporalio.service import RPCError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -16,42 +15,20 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.messages import TRADES_QUEUE
 from cli.trades import TASK_TIMEOUT
 from portfolio.terms import PortfolioTerms
-from workflows.granting import Granted, MarginAsk, Occasion
+from tests.workflows.asker import QUEUE, Asker
+from workflows.granting import Granted, MarginAsk, Occasion, portfolio_id
 from workflows.portfolio.asked import PortfolioInput
 from workflows.portfolio.record import PortfolioRecord
 from workflows.portfolio.status import PortfolioStatus
 
-QUEUE = "played trades"
 TERMS = PortfolioTerms(shares={"ETH": Decimal("0.4"), "BTC": Decimal("0.2"), "SOL": Decimal("0.2")})
-
-
-@workflow.defn
-class PlayedTrade:
-    """It asks what it is told to ask, and keeps the answers."""
-
-    def __init__(self) -> None:
-        self._granted: dict[str, Granted] = {}
-
-    @workflow.run
-    async def run(self) -> None:
-        await workflow.wait_condition(lambda: False)
-
-    @workflow.update
-    async def ask(self, portfolio: str, ask: MarginAsk) -> Granted:
-        await workflow.get_external_workflow_handle(portfolio).signal("ask_margin", ask)
-        await workflow.wait_condition(lambda: ask.ask_id in self._granted)
-        return self._granted[ask.ask_id]
-
-    @workflow.signal
-    def granted(self, granted: Granted) -> None:
-        self._granted[granted.ask_id] = granted
 
 
 class PlayedPortfolio:
     """`trade` is one on ETH that was given its margin; `earn` is its RESET."""
 
-    def __init__(self, client: Client, handle: WorkflowHandle[Any, Any], trade: WorkflowHandle[Any, Any]) -> None:
-        self.client = client
+    def __init__(self, name: str, handle: WorkflowHandle[Any, Any], trade: WorkflowHandle[Any, Any]) -> None:
+        self.name = name
         self.handle = handle
         self.trade = trade
         self.margin_usd = Decimal(0)
@@ -70,9 +47,14 @@ class PlayedPortfolio:
 
     async def _ask(self, occasion: Occasion, **money: Decimal) -> Granted:
         ask = MarginAsk(
-            ask_id=uuid.uuid4().hex, occasion=occasion, trade=self.trade.id, coin="ETH", cycle=self.cycle, **money
+            ask_id=f"{self.trade.id}/{self.cycle}",
+            occasion=occasion,
+            trade=self.trade.id,
+            coin="ETH",
+            cycle=self.cycle,
+            **money,
         )
-        granted: Granted = await self.trade.execute_update("ask", args=[self.handle.id, ask], result_type=Granted)
+        granted: Granted = await self.trade.execute_update("ask", args=[ask, self.name], result_type=Granted)
         return granted
 
     async def status(self) -> PortfolioStatus:
@@ -99,20 +81,16 @@ class PlayedPortfolio:
 
 
 @asynccontextmanager
-async def played_portfolio(client: Client, **record: Any) -> AsyncIterator[PlayedPortfolio]:
-    """With 40% of the account for ETH."""
-    name = f"main-{uuid.uuid4().hex[:8]}"
-    worker = Worker(client, task_queue=QUEUE, workflows=[PlayedTrade], workflow_runner=UnsandboxedWorkflowRunner())
-    async with worker:
+async def played_portfolio(client: Client, **fields: Any) -> AsyncIterator[PlayedPortfolio]:
+    """40% of the account are for ETH; `fields` are of its record."""
+    name = f"p{uuid.uuid4().hex[:8]}"
+    record = PortfolioRecord(input=PortfolioInput(name=name), **{"terms": TERMS, **fields})
+    async with Worker(client, task_queue=QUEUE, workflows=[Asker], workflow_runner=UnsandboxedWorkflowRunner()):
         handle = await client.start_workflow(
-            "Portfolio",
-            PortfolioRecord(input=PortfolioInput(name=name), **{"terms": TERMS, **record}),
-            id=f"portfolio-{name}",
-            task_queue=TRADES_QUEUE,
-            task_timeout=TASK_TIMEOUT,
+            "Portfolio", record, id=portfolio_id(name), task_queue=TRADES_QUEUE, task_timeout=TASK_TIMEOUT
         )
-        trade = await client.start_workflow(PlayedTrade.run, id=f"played-{name}", task_queue=QUEUE)
-        played = PlayedPortfolio(client, handle, trade)
+        trade = await client.start_workflow(Asker.run, id=f"asker-{name}", task_queue=QUEUE)
+        played = PlayedPortfolio(name, handle, trade)
         await played.open()
         try:
             yield played

@@ -3,11 +3,13 @@
 from decimal import Decimal
 
 import pytest
+from temporalio.client import WorkflowUpdateFailedError
 
 from activities.messages import Outage
 from exchange.port import OpenOrder, Side
 from tests.feed.harness import until_async
 from tests.workflows.conftest import Rig
+from tests.workflows.test_trade_plan import edited
 from workflows.status import TradeStatus
 
 BACKSTOP = {"beyond": "0.01"}
@@ -99,3 +101,23 @@ async def test_a_stop_beyond_liquidation_is_refused(rig: Rig) -> None:
     with pytest.raises(Exception, match="failed") as failed:
         await rig.open(leverage=25, backstop={"beyond": "0.2"})
     assert "backstop.beyond is 0.2" in str(failed.value.__cause__)
+
+
+async def test_neither_a_version_nor_a_unit_may_bring_a_stop_beyond_liquidation(rig: Rig) -> None:
+    opened = await rig.open(leverage=25)
+    anchor = opened.anchor_price
+    assert anchor is not None
+    # Little is held at first, and its liquidation far away; 100% long it would not be.
+    for unit in (-1, -2, -3):
+        await rig.price_at(anchor + 2 * unit)
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await edited(rig, backstop={"beyond": "0.04"})
+    assert "backstop.beyond is 0.04" in str(refused.value.__cause__)
+    assert (await rig.status()).plan_versions == ()
+    await edited(rig, backstop=BACKSTOP)
+    await rested(rig)
+    for unit in (-2, -1, 0):
+        await rig.price_at(anchor + 2 * unit)
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await rig.trade.execute_update("set_unit_size", {"unit_size": "10"})
+    assert "backstop.beyond is 0.01" in str(refused.value.__cause__)

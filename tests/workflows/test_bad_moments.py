@@ -191,16 +191,20 @@ async def test_two_hands_during_a_close_are_booked_at_their_own_prices(rig: Rig)
 
 
 class NoSlots:
-    """No trade gets a nonce until `end`; a hand does."""
+    """No trade gets a nonce until `end`, or but the first `left`; a hand does."""
 
-    def __init__(self, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, rig: Rig, monkeypatch: pytest.MonkeyPatch, *, left: int = 0) -> None:
         self.asked = asyncio.Event()
+        self._left = left
         self._rig, self._patch = rig, monkeypatch
         self._draw, self._hand = rig.gateway.draw_nonce, asyncio.current_task()
         monkeypatch.setattr(rig.gateway, "draw_nonce", self._refuse)
 
     def _refuse(self) -> int:
         if asyncio.current_task() is self._hand:
+            return self._draw()
+        if self._left:
+            self._left -= 1
             return self._draw()
         self.asked.set()
         raise NotSent("all nonce slots are taken")
@@ -239,3 +243,21 @@ async def test_an_opening_that_waited_buys_nothing_beside_what_it_does_not_know(
         await rig.trade.result()
     assert "holds 0.01 ETH, and this opening bought 0" in str(failed.value.cause)
     assert len(await rig.orders_accepted()) == 1, "the hand's"
+
+
+async def test_an_opening_in_parts_buys_no_more_beside_what_it_does_not_know(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "LATE_MS", 0)
+    await rig.control("faults", kind="partial", share="0.4", match={"action": "order"})
+    # One for the leverage, one for the first part.
+    slots = NoSlots(rig, monkeypatch, left=2)
+    await begin(rig)
+    await asyncio.wait_for(slots.asked.wait(), 10)
+    part = await rig.net_position()
+    await rig.gateway.place_market_order("ETH", "buy", Decimal("0.01"))
+    slots.end()
+    status = await rig.until(lambda now: now.mode is Mode.ATTENTION)
+    assert status.ledger is not None and status.difference is not None
+    assert (status.ledger.long, status.difference.held_size) == (part, part + Decimal("0.01"))
+    assert len(await rig.orders_accepted()) == 2, "the first part and the hand's"

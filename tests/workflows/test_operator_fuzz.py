@@ -41,6 +41,7 @@ from workflows.contracts import Mode
 
 EXAMPLES = int(os.environ.get("HYPERTRADER_FUZZ_EXAMPLES", "0"))
 AT_ONCE = 6
+OPENED = {"coin": "ETH", "margin_usd": "300", "leverage": 3, "unit_size": "2", "accepts_costs": True}
 HARMLESS = (
     # The server's own, when a signal meets the end of a run.
     WorkflowTaskFailedCause.WORKFLOW_TASK_FAILED_CAUSE_UNHANDLED_COMMAND,
@@ -62,7 +63,7 @@ class Target:
             if self._run_id:
                 await self.rig.trade.terminate()
                 await self.rig.gateway.close_position("ETH")
-            await self.rig.open(margin_usd="300", leverage=3)
+            await self.rig.open(**OPENED)
             self._run_id = await self._newest_run()
         self._healthy = False
 
@@ -171,6 +172,11 @@ SIGNALS = (
     signal("set_unit_size", "--input", f'{{"unit_size": "2.{"0" * 90_000}1"}}', why="unit_size"),
     signal("units_moved", "--input", '{"ticks": {"price": 1}, "tid": "x"}', why="ticks is"),
     signal("units_moved", "--input", '{"ticks": [{"price": "3450", "time_ms": 1e30}], "tid": 1}', why="time_ms"),
+    signal("edit", why="input is '{}': Field required"),
+    signal("edit", "--input", '{"input": 5}', why="input is '5'"),
+    signal("edit", "--input", '{"input": {"coin": "ETH", "unit_size": "2", "sum": 1}}', why="input.sum is not known"),
+    signal("edit", "--input", '{"input": {"coin": "ETH", "unit_size": "NaN"}}', why="input.unit_size is 'NaN'"),
+    signal("edit", "--input", '{"input": {"coin": "BTC", "unit_size": "2"}}', why="a running trade keeps its ETH"),
     signal("close", *given_as("binary/plain"), why=ONE_OBJECT),
     signal("close", *given_as("json/protobuf"), why="close"),
     signal("close", *given_as("binary/protobuf"), why="close"),
@@ -180,6 +186,14 @@ SIGNALS = (
     signal("close", "--input", "[" * 5_000 + "]" * 5_000, why="close"),
     signal("resume", "--input", '{"reason": "\U0001f680 \u202e\\u0000\\ud800"}', why="resume"),
     signal("close", "--input", '{"\\u0000\\u001b[31m\\ud800": 1}', why="close"),
+    signal("granted", why="ask_id is '{}': Field required"),
+    signal("granted", "--input", '{"ask_id": "1", "margin_usd": "-5"}', why="margin_usd is '-5'"),
+    signal("granted", "--input", '{"ask_id": "1", "margin_usd": "1e400"}', why="margin_usd"),
+    signal("review", "--input", '{"now": true}', why="review is for a trade that has its margin from a portfolio"),
+    signal("review", "--input", '{"now": "at once"}', why="now is 'at once'"),
+    signal("leave", "--input", '{"profit_usd": 0}', why="profit_usd is '0': Input should be greater than 0"),
+    signal("leave", "--input", '{"until_ms": 1}', why="until_ms is 1; a moment ahead is allowed"),
+    signal("leave", "--input", f'{{"until_ms": {10**18}}}', why="until_ms is"),
     signal("halt_and_catch_fire", "--input", "{}", why="there is no signal halt_and_catch_fire"),
     signal("status", "--input", "{}", why="there is no signal status"),
     signal("halt\n\t\x1b[31m\u202e", "--input", "{}", why="there is no signal halt"),
@@ -201,6 +215,10 @@ LOCALLY_REFUSED = (
     ("update", "execute", "--name", "stop", "--input", "{}", "--input-meta", "encoding=binary/unheard-of"),
     ("update", "execute", "--name", "release", "--input", '{"reason": 5}'),
     ("update", "execute", "--name", "resume", "--input", "{}"),
+    ("update", "execute", "--name", "edit", "--input", '{"input": {"coin": "BTC", "unit_size": "2"}}'),
+    ("update", "execute", "--name", "edit", "--input", '{"input": {"coin": "ETH", "unit_size": "1e400"}}'),
+    ("update", "execute", "--name", "leave", "--input", '{"until_ms": 1}'),
+    ("update", "execute", "--name", "review", "--input", "{}"),
     ("update", "execute", "--name", "halt_and_catch_fire", "--input", "{}"),
     ("query", "--type", "halt_and_catch_fire"),
 )
@@ -371,8 +389,19 @@ HARD = (
     walking_message(),
 )
 
-COMMANDS = ("pause", "resume", "set_unit_size", "adopt", "rehedge", "was_away", "units_moved")
-ENDING = ("close", "stop", "release")
+COMMANDS = (
+    "pause",
+    "resume",
+    "set_unit_size",
+    "edit",
+    "adopt",
+    "rehedge",
+    "was_away",
+    "units_moved",
+    "granted",
+    "review",
+)
+ENDING = ("close", "stop", "release", "leave")
 """Taken, they would end the trade: these get only what can't be taken."""
 ENCODINGS = (b"json/plain", b"json/protobuf", b"binary/plain", b"binary/null", b"binary/protobuf", b"binary/encrypted")
 
@@ -388,10 +417,42 @@ ticks = st.fixed_dictionaries(
     {"price": st.one_of(values, st.decimals(3440, 3460, places=1).map(str)), "time_ms": st.one_of(values, st.just(1))},
     optional={"size": values},
 )
+no_limits = st.one_of(
+    st.none(), st.lists(values), st.sampled_from(("NaN", "Infinity", "-1", 0, -0.5, "1e400", "9" * 400, "0x10"))
+)
+"""What would be a limit could end the trade, as it should."""
+NO_LIMITS = dict.fromkeys(
+    ("max_drawdown", "max_loss_usd", "stop_price", "take_profit", "max_orders_per_day"), no_limits
+)
+steps = st.lists(st.fixed_dictionaries({"sell_long": values, "open_short": values}), max_size=6)
+changes = st.fixed_dictionaries(
+    {},
+    optional={
+        "unit_size": values,
+        "leverage": values,
+        "size": values,
+        "expires_ms": st.one_of(values, st.integers(max_value=1)),
+        "ladder": st.one_of(
+            values,
+            st.fixed_dictionaries({"name": values, "levels": values}),
+            st.fixed_dictionaries({"name": texts, "fragment": numbers, "retracement": steps}),
+        ),
+        "limits": st.one_of(values, st.fixed_dictionaries({}, optional=NO_LIMITS)),
+        "entry": st.one_of(values, st.fixed_dictionaries({"when": values, "price": values})),
+        "backstop": st.one_of(values, st.fixed_dictionaries({"beyond": values})),
+        "plan": st.one_of(values, st.fixed_dictionaries({"name": values, "version": values})),
+        "at_reset": st.one_of(values, st.sampled_from(("cap", "keep", "relever"))),
+        "unit_mode": values,
+        "network": values,
+    },
+)
+versions = changes.map(lambda changed: (plain_json(json.dumps({"input": OPENED | changed})),))
+"""As it was opened but for these."""
 fields = st.fixed_dictionaries(
     {},
     optional={
         "reason": values,
+        "input": values,
         "unit_size": values,
         "ticks": st.one_of(values, st.lists(ticks, max_size=4)),
         "tid": values,
@@ -400,6 +461,12 @@ fields = st.fixed_dictionaries(
         "from_ms": values,
         "to_ms": values,
         "version": values,
+        "ask_id": values,
+        "margin_usd": values,
+        "refusal": values,
+        "now": values,
+        "profit_usd": values,
+        "until_ms": values,
     },
 )
 jsons = st.one_of(fields, values).map(json.dumps)
@@ -424,6 +491,7 @@ headers = st.lists(st.tuples(texts, st.binary(max_size=20)), max_size=2).map(tup
 kinds = st.sampled_from(("signal", "signal", "update", "query"))
 messages = st.one_of(
     st.builds(Message, kinds, st.sampled_from(COMMANDS), payload_lists, headers),
+    st.builds(Message, st.sampled_from(("signal", "update")), st.just("edit"), versions),
     st.builds(Message, kinds, st.sampled_from(ENDING), never_taken, headers),
     st.builds(Message, kinds, st.text(max_size=20).map(lambda name: f"?{name}"), payload_lists, headers),
 )

@@ -102,6 +102,7 @@ async def test_what_is_below_the_exchanges_minimum_waits_for_more(rig: Rig) -> N
         await portfolio.earn(20)
         waiting = await portfolio.until(lambda now: now.book.owed_usd == 9)
         assert waiting.savings_trouble is None and await moves(rig) == []
+        assert len(await rig.read_control("requests?type=spotMetaAndAssetCtxs")) == 1, "it knows by now what is needed"
         await portfolio.earn(20)
         status = await portfolio.until(lambda now: now.saved)
     assert await moves(rig) == [-13]

@@ -6,9 +6,9 @@ Operators write these as one JSON object; numbers may be quoted ("0.25") to be e
 from pydantic import Field
 
 from activities.messages import Message
+from plans.plan import AccountName
 from portfolio.terms import PortfolioTerms
 from workflows.asked import YEAR_10000_MS, Amount, Reason
-from workflows.granting import AccountName
 
 Coin = Field(min_length=1, max_length=20)
 

@@ -55,18 +55,24 @@ class Grants:
 
     async def _answer(self, ask: MarginAsk) -> None:
         record = self._record
-        answered = record.answered.get(ask.trade)
-        if answered is None or answered.ask_id != ask.ask_id:
-            value = await account_value(record)
-            self._grant(ask, value)
+        if self._is_new(ask):
+            self._grant(ask, await account_value(record))
         record.asks = [each for each in record.asks if each.ask_id != ask.ask_id]
         granted = record.answered[ask.trade].granted
-        if granted is None:
+        if granted is None or granted.ask_id != ask.ask_id:
             return
         try:
             await tell(ask.trade, "granted", granted)
         except TradeGone:
             self._forget(ask.trade)
+
+    def _is_new(self, told: MarginAsk | TradeEnded) -> bool:
+        """Not booked yet: a trade numbers what it asks, and says nothing after its end."""
+        answered = self._record.answered.get(told.trade)
+        if answered is None:
+            return True
+        run, number = _numbered(answered.ask_id)
+        return run != _numbered(told.ask_id)[0] or _numbered(told.ask_id)[1] > number
 
     def _grant(self, ask: MarginAsk, value: AccountValue) -> None:
         """Book it, and keep the answer: from here on it is only told."""
@@ -120,8 +126,7 @@ class Grants:
 
     def _end(self, ended: TradeEnded) -> None:
         record = self._record
-        answered = record.answered.get(ended.trade)
-        if answered is not None and answered.ask_id == ended.ask_id:
+        if not self._is_new(ended):
             return
         self._book_profit(ended.trade, ended.coin, ended.cycle, ended.profit_usd)
         record.answered[ended.trade] = Answered(ask_id=ended.ask_id)
@@ -152,6 +157,12 @@ class Grants:
             fields = parts.model_dump()
             self._diary.add(entries.ProfitRecord, trade=trade, cycle=cycle, profit_usd=profit_usd, **fields)
         return parts
+
+
+def _numbered(ask_id: str) -> tuple[str, int]:
+    """The trade's first run, and the number of the ask."""
+    run, _, number = ask_id.rpartition("/")
+    return run, int(number)
 
 
 def _given(book: Book, trade: str, margin_usd: Decimal) -> Book:

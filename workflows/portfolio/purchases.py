@@ -10,6 +10,7 @@ same. One purchase at a time. While everything is stopped or held back none begi
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
@@ -76,7 +77,7 @@ class Purchases:
         wait = self._record.savings_waits.get(coin)
         if not usd or wait is None:
             return usd > 0
-        return now_ms() >= wait.until_ms or wait.usd not in (None, usd)
+        return now_ms() >= wait.until_ms or (wait.usd not in (None, usd) and usd >= wait.least_usd)
 
     async def _advance(self) -> None:
         """One step: the exchange is asked, and what follows is in the record before anything else happens."""
@@ -233,18 +234,17 @@ class Purchases:
         has_usd = record.spot_usd.get(coin, ZERO)
         missing = f"{words(has_usd)} are to buy {coin}; the spot side has {words(facts.usd.free)} free"
         text = missing if facts.usd.free < has_usd else ""
-        self._wait(coin, text, DAY_MS, usd=savings.to_spend_usd(record, coin))
+        usd, least_usd = savings.to_spend_usd(record, coin), facts.rules.min_notional_usd
+        self._wait(coin, text, DAY_MS, usd=usd, least_usd=least_usd)
 
-    def _wait(
-        self, coin: str, text: str, for_ms: int, *, usd: Decimal | None = None, tries: int = 0, tells: bool = True
-    ) -> None:
-        """A trouble is told once; while it lasts its words may change."""
+    def _wait(self, coin: str, text: str, for_ms: int, *, tells: bool = True, **until: Any) -> None:
+        """`until`: fields of SavingsWait. A trouble is told once; while it lasts its words may change."""
         waits = self._record.savings_waits
         told = bool(text) and coin in waits and waits[coin].told
         if text and tells and not told:
             self._messenger.tell(f"savings wait: {text}")
             told = True
-        waits[coin] = SavingsWait(until_ms=now_ms() + for_ms, text=text[:500], usd=usd, tries=tries, told=told)
+        waits[coin] = SavingsWait(until_ms=now_ms() + for_ms, text=text[:500], told=told, **until)
 
 
 def _by_hand(coin: str, usd: Decimal) -> str:

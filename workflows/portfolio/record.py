@@ -98,12 +98,14 @@ class Purchase(Message):
 
 
 class SavingsWait(Message):
-    """Why a coin is not bought now. It is tried again then, or when there is another amount for it than `usd`."""
+    """Why a coin is not bought now. It is tried again then, or when there is another amount for it than `usd`, and no
+    less than `least_usd`."""
 
     until_ms: int
     text: str = ""
     """Empty where there is not enough yet."""
     usd: Decimal | None = None
+    least_usd: Decimal = Decimal(0)
     tries: int = 0
     told: bool = False
     """A person was told of the trouble."""

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.portfolio.emergency import stop_everything
     from workflows.portfolio.record import HeldBack, PortfolioRecord
     from workflows.portfolio.savings import moved_by_hand
+    from workflows.renewal import Renewal
 
 AGAIN_AFTER = timedelta(seconds=5)
 HEARTBEAT = timedelta(seconds=6)
@@ -27,11 +28,17 @@ ASK_AGAIN = RetryPolicy(initial_interval=timedelta(milliseconds=500), maximum_in
 
 class Watch:
     def __init__(
-        self, record: PortfolioRecord, diary: Diary, messenger: Messenger, note: Callable[[str], None]
+        self,
+        record: PortfolioRecord,
+        diary: Diary,
+        messenger: Messenger,
+        renewal: Renewal,
+        note: Callable[[str], None],
     ) -> None:
         self._record = record
         self._diary = diary
         self._messenger = messenger
+        self._renewal = renewal
         self._note = note
         self._anew = False
         self.is_between = True
@@ -71,18 +78,18 @@ class Watch:
             start_to_close_timeout=timedelta(minutes=5),
             heartbeat_timeout=HEARTBEAT,
             retry_policy=ASK_AGAIN,
+            # It has something to say even then.
+            cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary="equity, drawdown and money that moves",
         )
-        await workflow.wait_condition(lambda: looking.done() or self._anew)
+        await workflow.wait_condition(lambda: looking.done() or self._anew or self._renewal.is_due())
         if not looking.done():
             looking.cancel()
         try:
             report: WatchReport = await looking
         except ActivityError as error:
-            if self._anew:
-                return None
             if is_cancelled_exception(error):
-                raise
+                return None
             self._note(f"the account can't be watched: {error.cause or error}")
             await workflow.sleep(AGAIN_AFTER)
             return None

@@ -40,13 +40,13 @@ class Portfolio(Handlers):
         self._record = record
         self._diary = Diary(record)
         self._messenger = Messenger(record, self._note)
-        self._watch = Watch(record, self._diary, self._messenger, self._note)
+        self._renewal = Renewal()
+        self._watch = Watch(record, self._diary, self._messenger, self._renewal, self._note)
         self._commands = Commands(record, self._diary, self._watch)
         self._grants = Grants(record, self._diary, self._messenger)
         self._rebalancing = Rebalancing(record)
         self._emergency = Emergency(record, self._diary, self._messenger)
         self._purchases = Purchases(record, self._diary, self._messenger)
-        self._renewal = Renewal()
 
     def _note(self, text: str) -> None:
         self._commands.note(text)
@@ -121,7 +121,8 @@ class Portfolio(Handlers):
             opened_at_ms=now_ms(),
             terms=record.terms.model_dump(mode="json"),
         )
-        record.ledger_ms, record.curve = found.at_ms, seen(record.curve, found.equity_usd)
+        record.ledger_ms, record.ledger_hashes = found.ledger_ms, found.ledger_hashes
+        record.curve = seen(record.curve, found.equity_usd)
         own = [each for each in (await survey(record)).trades if each.portfolio == record.input.name]
         open_usd = sum((each.equity_usd - each.allocation_usd for each in own), found.equity_usd * 0)
         allocations = {
