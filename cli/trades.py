@@ -124,7 +124,7 @@ async def begin(client: Client, asked: TradeInput) -> TradeStatus:
     except WorkflowAlreadyStartedError:
         raise CommandFailed(
             f"a trade on {coin} already runs: see `hypertrader trade status {coin}`, or end it with "
-            f"`hypertrader trade close {coin}`"
+            f"`hypertrader trade close {coin}` (`release` if it is stopped)"
         ) from None
     await wait_until_open(client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id), coin)
     return await status(client, coin)
