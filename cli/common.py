@@ -4,14 +4,16 @@ import asyncio
 import json
 import sys
 from collections.abc import Coroutine, Sequence
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, TypeVar
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from rich.console import Console
 
 from cli.errors import BadOption
+from plans.plan import Moment
 from settings import Settings
 from strategy.ladder import Ladder
 
@@ -22,6 +24,8 @@ Coin = Annotated[str, typer.Argument(help="ETH and ETH/USDC:USDC name the same."
 
 PIPE_WIDTH = 160
 """Columns of tables that nobody sees on a terminal."""
+
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
@@ -50,6 +54,14 @@ def decimal_option(name: str, text: str) -> Decimal:
     if not number.is_finite():
         raise BadOption(f"{name} is {text}: a number such as 2 or 0.25 is allowed")
     return number
+
+
+def moment_option(name: str, text: str) -> int:
+    """A time with its zone, in ms UTC. Raises BadOption."""
+    try:
+        return int(_MOMENT.validate_python(text).timestamp() * 1000)
+    except ValidationError:
+        raise BadOption(f"{name} is {text}: a time such as 2027-01-31T00:00Z is allowed") from None
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -190,7 +190,7 @@ async def _compare(stack: Stack, seen: TradeStatus, seconds: float) -> DemoResul
     intents = [entry for entry in found if isinstance(entry, entries.IntentRecord)]
     resets = sum(isinstance(entry, entries.ResetRecord) for entry in found)
     # Both valued at the same price: the last one set.
-    earned = seen.ledger.equity - seen.margin_usd
+    earned = seen.ledger.equity - seen.margin_usd + seen.ledger.taken_usd
     same_value = abs((exchange.account_value - exchange.deposits) - earned) < TO_THE_CENT
     ok = (
         exchange.net_position == seen.ledger.net

@@ -34,8 +34,14 @@ async def wait_until_open(handle: WorkflowHandle[Any, Any], coin: str) -> None:
             return
         if seen.status is not WorkflowExecutionStatus.RUNNING:
             raise CommandFailed(await refusal(handle, coin))
-        if seen.typed_search_attributes.get(_MODE) not in (None, "opening"):
+        mode = seen.typed_search_attributes.get(_MODE)
+        if mode not in (None, "opening", "asking"):
             return
+        if time.monotonic() > deadline_s and mode == "asking":
+            raise CommandFailed(
+                f"the portfolio has not answered in {PATIENCE_S:.0f} s; the trade on {coin} waits on, with nothing "
+                f"held: end it with `hypertrader trade close {coin}`"
+            )
         if time.monotonic() > deadline_s:
             await _give_up(handle, coin, _obstacle(seen))
         await asyncio.sleep(POLL_S)

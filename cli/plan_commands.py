@@ -22,7 +22,10 @@ from settings import Settings
 PlanName = Annotated[str, typer.Argument(help="A plan that is kept, or a YAML or JSON file.", metavar="PLAN")]
 Price = Annotated[str, typer.Option(help="USD per coin; the exchange is asked for it when not given.")]
 High = Annotated[str, typer.Option(help="Of a Fibonacci hedge: how far it rises first.")]
-Free = Annotated[str, typer.Option(help="What the account has free, USD; the exchange is asked when it matters.")]
+Free = Annotated[
+    str,
+    typer.Option(help="What the account has free, or a portfolio gives, USD; the exchange is asked when it matters."),
+]
 Version = Annotated[int | None, typer.Option(help="The newest when not given.")]
 
 group = typer.Typer(help="Trading plans: what to trade, how large, and what would happen.", no_args_is_help=True)
@@ -36,7 +39,9 @@ def new(
     strategy: Annotated[str, typer.Option(help="v6, v7, fibonacci, or a YAML or JSON file of one.")] = "",
     leverage: Annotated[str, typer.Option(help="Whole number.")] = "",
     unit_size: Annotated[str, typer.Option(help="USD of price to a unit.")] = "",
-    size: Annotated[str, typer.Option(help='USD of margin; or "notional 3000", "risk 50", "share 0.2".')] = "",
+    size: Annotated[
+        str, typer.Option(help='USD of margin; or "notional 3000", "risk 50", "share 0.2", "portfolio main".')
+    ] = "",
     entry: Annotated[str, typer.Option(help="now, a price, or a rise of units such as +5.")] = "",
     take_profit: Annotated[str, typer.Option(help="As a share of the margin, or none.")] = "",
     stop_price: Annotated[str, typer.Option(help="USD per coin, or none.")] = "",

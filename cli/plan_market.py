@@ -72,8 +72,8 @@ def known_market(coin: str, price: Decimal) -> Market:
 
 
 async def free_usd(plan: TradingPlan, given: Decimal | None, settings: Settings) -> Decimal:
-    """What the account has free, asked only for a plan that takes a share of it. Raises CommandFailed."""
-    if given is not None or plan.size.portfolio_share is None:
+    """What the account has free, asked only for a plan whose margin depends on it. Raises CommandFailed."""
+    if given is not None or (plan.size.portfolio_share is None and plan.size.portfolio is None):
         return given or ZERO
     from exchange.network import SetupRefused, load_key
 
@@ -82,7 +82,9 @@ async def free_usd(plan: TradingPlan, given: Decimal | None, settings: Settings)
         async with Venue(settings) as venue:
             return await venue.free_usd(account)
     except (SetupRefused, CommandFailed) as error:
-        raise CommandFailed(f"the plan takes a share of what is free: give --free ({error})") from error
+        portfolio = plan.size.portfolio
+        why = f"portfolio {portfolio} gives the margin" if portfolio else "the plan takes a share of what is free"
+        raise CommandFailed(f"{why}: give --free ({error})") from error
 
 
 def previewed(

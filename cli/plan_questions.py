@@ -42,12 +42,20 @@ def _field(field: str) -> Callable[[str], Draft]:
 
 
 def _size(answer: str) -> Draft:
-    kinds = {"margin": "margin_usd", "notional": "notional_usd", "risk": "risk_usd", "share": "portfolio_share"}
+    kinds = {
+        "margin": "margin_usd",
+        "notional": "notional_usd",
+        "risk": "risk_usd",
+        "share": "portfolio_share",
+        "portfolio": "portfolio",
+    }
     words = answer.split()
-    kind, amount = words if len(words) == 2 else ("margin", answer)
+    kind, given = words if len(words) == 2 else ("margin", answer)
     if kind not in kinds:
-        raise BadPlanError(f"size is {answer}; an amount of USD, or {', '.join(kinds)} and an amount are allowed")
-    return {"size": {kinds[kind]: amount}}
+        raise BadPlanError(
+            f"size is {answer}; an amount of USD, or {', '.join(kinds)} and an amount or a name are allowed"
+        )
+    return {"size": {kinds[kind]: given}}
 
 
 def _strategy(answer: str) -> Draft:
@@ -86,7 +94,7 @@ QUESTIONS = (
     Question("strategy", f"Strategy: {', '.join(NAMED)}, or a file of one", _strategy, "v6"),
     Question("leverage", "Leverage", _field("leverage"), "1"),
     Question("unit-size", "Unit, USD of price", _field("unit_size"), _unit_size),
-    Question("size", "Size, USD of margin; or: notional 3000, risk 50, share 0.2", _size, "100"),
+    Question("size", "Size, USD of margin; or: notional 3000, risk 50, share 0.2, portfolio main", _size, "100"),
     Question("entry", "Entry: now, at a price such as 3300, or after a rise of units such as +5", _entry, "now"),
     Question("take-profit", "Take profit, as a share of the margin", _under("exit", "take_profit"), NONE),
     Question("stop-price", "Stop price", _under("exit", "stop_price"), NONE),

@@ -36,7 +36,7 @@ def _headline(plan: TradingPlan, seen: Preview) -> Text:
 
 def _terms(plan: TradingPlan, seen: Preview, market: str) -> Table:
     table = _facts()
-    table.add_row("size", _size(plan.size))
+    table.add_row("size", _size(plan.size, seen))
     table.add_row("unit", f"{_number(plan.unit_size)} USD, counted {plan.unit_mode}; at a reset {plan.at_reset}")
     table.add_row("entry", entry_words(plan.entry))
     table.add_row("exit", ", ".join(_exits(plan)))
@@ -53,7 +53,7 @@ def _facts() -> Table:
     return table
 
 
-def _size(size: Size) -> str:
+def _size(size: Size, seen: Preview) -> str:
     match size:
         case Size(margin_usd=Decimal() as usd):
             return f"{_usd(usd)} USD of margin"
@@ -61,6 +61,10 @@ def _size(size: Size) -> str:
             return f"{_usd(usd)} USD of notional"
         case Size(risk_usd=Decimal() as usd):
             return f"at most {_usd(usd)} USD lost in the worst case"
+        case Size(portfolio=str() as name):
+            return (
+                f"what portfolio {name} gives; the figures are for {_usd(seen.margin_usd)} USD (--free says how much)"
+            )
         case _:
             return f"{_percent(size.portfolio_share)} of what the account has free"
 

@@ -14,6 +14,8 @@ from cli.bars import bar, parts_of
 from plans.entry import entry_words
 from workflows.away import report_words
 from workflows.contracts import LastOrder, Mode
+from workflows.display import portfolio_lines
+from workflows.leaving import leave_words
 from workflows.status import LedgerView, TradeStatus
 
 WIDTH = 80
@@ -36,6 +38,8 @@ def screen(
         parts += [_bar(status.ledger, price), Text(), _figures(status, status.ledger, price), Text()]
     elif status.mode is Mode.WAITING and status.input is not None:
         parts += [Text(f"waits for its entry: {entry_words(status.input.entry)}", style="bold"), Text()]
+    elif status.mode is Mode.ASKING:
+        parts += [Text(f"waits for its margin from portfolio {status.portfolio}", style="bold"), Text()]
     else:
         parts += [Text("opening: the market is checked, then the position is bought", style="dim"), Text()]
     parts += [Text(line, style="dim") for line in _plan_lines(status)]
@@ -76,7 +80,7 @@ def line(status: TradeStatus, price: Decimal | None) -> str:
         at = price if price is not None else ledger.price
         equity = equity_now(ledger, at)
         parts.append(f"| long {ledger.long:.4f} short {ledger.short:.4f} cash {ledger.cash:.2f}")
-        parts.append(f"| equity {equity:.2f} ({equity - status.margin_usd:+.2f}) | price {at:f}")
+        parts.append(f"| equity {equity:.2f} ({equity - status.margin_usd + ledger.taken_usd:+.2f}) | price {at:f}")
         parts.append(f"next {status.trigger_down or 0:.2f} / {status.trigger_up or 0:.2f}")
     if status.last_orders:
         parts.append(f"| last: {_order_in_words(status.last_orders[-1])}")
@@ -86,7 +90,7 @@ def line(status: TradeStatus, price: Decimal | None) -> str:
 
 
 def _plan_lines(status: TradeStatus) -> list[str]:
-    """What a plan adds to the picture, and an empty line below it; nothing of a trade without."""
+    """What a plan or a portfolio adds to the picture, and an empty line below it; nothing of a trade without."""
     lines = []
     if status.input is not None and status.input.plan is not None:
         expires_ms = status.input.expires_ms
@@ -102,6 +106,10 @@ def _plan_lines(status: TradeStatus) -> list[str]:
     if status.backstop is not None:
         terms = status.backstop.terms
         lines.append(f"backstop on the exchange: {terms.size:+f} at {terms.trigger_price:f}")
+    taken_usd = status.ledger.taken_usd if status.ledger is not None else Decimal(0)
+    lines += portfolio_lines(status.portfolio, status.open_ask, taken_usd)
+    if status.leave is not None:
+        lines.append(leave_words(status.leave))
     return [*lines, ""] if lines else []
 
 
@@ -137,7 +145,7 @@ def _bar(ledger: LedgerView, price: Decimal) -> Text:
 
 def _figures(status: TradeStatus, ledger: LedgerView, price: Decimal) -> Table:
     equity = equity_now(ledger, price)
-    profit = equity - status.margin_usd
+    profit = equity - status.margin_usd + ledger.taken_usd
     table = Table.grid(padding=(0, 2))
     for _ in range(6):
         table.add_column(justify="right", no_wrap=True)

@@ -35,13 +35,13 @@ class StoppedTrade(BaseModel):
     account: str = ""
     mode: Mode | None = None
     ended: bool = False
-    """It is over without a stop: refused as it opened, closed, released or terminated."""
+    """It is over without a stop: refused as it opened, closed, released or terminated; or nothing was held yet."""
     proof: FlatProof | None = None
     trouble: str | None = None
 
     @property
     def never_ordered(self) -> bool:
-        return self.ended and self.mode is Mode.OPENING and not self.account
+        return self.ended and self.mode is not None and not self.account
 
 
 @dataclass(frozen=True)

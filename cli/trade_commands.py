@@ -12,8 +12,19 @@ from temporalio.client import Client
 
 from activities.messages import Message
 from cli import screen, trades
-from cli.common import AsJson, Coin, console, decimal_option, echo_json, ladder_option, make_state_dir, run, settings
-from cli.errors import CommandFailed, ExchangeAway
+from cli.common import (
+    AsJson,
+    Coin,
+    console,
+    decimal_option,
+    echo_json,
+    ladder_option,
+    make_state_dir,
+    moment_option,
+    run,
+    settings,
+)
+from cli.errors import BadOption, CommandFailed, ExchangeAway
 from cli.history import entry_line, orders_table
 from cli.venue import Venue
 from cli.watch import on_interrupt, watch
@@ -23,6 +34,7 @@ from settings import Settings
 from strategy.ladder import AtReset
 from strategy.units import UnitMode
 from workflows.asked import Close, Pause, Resume, SetUnitSize, workflow_id
+from workflows.granting import Leave
 from workflows.status import TradeStatus
 
 T = TypeVar("T")
@@ -35,8 +47,9 @@ group = typer.Typer(help="Trades: one per coin.", no_args_is_help=True)
 @group.command()
 def start(
     coin: Coin,
-    margin: Annotated[str, typer.Option(help="Given to the trade, USD.")],
     unit_size: Annotated[str, typer.Option(help="Price movement of one unit, USD per coin.")],
+    margin: Annotated[str, typer.Option(help="Given to the trade, USD.")] = "",
+    portfolio: Annotated[str, typer.Option(help="Gives the margin instead, now and at every RESET.")] = "",
     leverage: Annotated[int | None, typer.Option(help="The market's maximum when not given.")] = None,
     preset: Annotated[str, typer.Option(help="v6, v7, or a YAML or JSON file with a ladder.")] = "v6",
     unit_mode: Annotated[UnitMode, typer.Option(help="full, or grid (memoryless, for comparison).")] = UnitMode.FULL,
@@ -45,11 +58,17 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Open a trade and wait until the position is bought. What is refused leaves nothing behind."""
+    if bool(margin) == bool(portfolio):
+        given = (
+            f"--margin is {margin} and --portfolio is {portfolio}" if margin else "--margin and --portfolio are missing"
+        )
+        raise BadOption(f"{given}: one of them is needed")
     opened = run(
         trades.start_trade(
             coin,
-            decimal_option("--margin", margin),
+            decimal_option("--margin", margin) if margin else None,
             decimal_option("--unit-size", unit_size),
+            portfolio=portfolio or None,
             leverage=leverage,
             ladder=ladder_option(preset),
             unit_mode=unit_mode,
@@ -132,6 +151,21 @@ def resume(coin: Coin, reason: Reason = "") -> None:
 def close(coin: Coin, reason: Reason = "") -> None:
     """Close the position and end the trade; answers when the exchange is flat."""
     tell(coin, "close", Close(reason=reason))
+
+
+@group.command()
+def leave(
+    coin: Coin,
+    profit: Annotated[str, typer.Option(help="USD earned since the opening, at which it closes at once.")] = "",
+    until: Annotated[str, typer.Option(help="A time such as 2027-01-31T00:00Z, at which it closes at last.")] = "",
+    reason: Reason = "",
+) -> None:
+    """No new cycle: the trade closes at its next RESET, or when one of these comes before it."""
+    profit_usd = decimal_option("--profit", profit) if profit else None
+    if profit_usd is not None and profit_usd <= 0:
+        raise BadOption(f"--profit is {profit}; it must be more than 0 USD")
+    until_ms = moment_option("--until", until) if until else None
+    tell(coin, "leave", Leave(profit_usd=profit_usd, until_ms=until_ms, reason=reason))
 
 
 @group.command("set-unit-size")

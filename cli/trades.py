@@ -58,9 +58,10 @@ _NO_WORKER = "is `hypertrader worker` running? (`hypertrader doctor` tells)"
 
 async def start_trade(
     symbol: str,
-    margin: Number,
+    margin: Number | None,
     unit_size: Number,
     *,
+    portfolio: str | None = None,
     leverage: int | None = None,
     ladder: Ladder = V6,
     unit_mode: UnitMode = UnitMode.FULL,
@@ -69,7 +70,8 @@ async def start_trade(
     settings: Settings | None = None,
     client: Client | None = None,
 ) -> TradeStatus:
-    """Open a trade: `margin` in USD, `unit_size` in USD per coin, leverage the market's maximum if not given.
+    """Open a trade: `margin` in USD, None with a portfolio; `unit_size` in USD per coin, leverage the market's maximum
+    if not given.
 
     Returns when the position is open. `yes` accepts units smaller than three times the cost of a round trip. Raises
     CommandFailed, with nothing opened, when it is refused or nobody answers.
@@ -79,7 +81,8 @@ async def start_trade(
         coin = await venue.coin_of(symbol)
     asked = TradeInput(
         coin=coin,
-        margin_usd=_decimal("margin", margin),
+        margin_usd=None if margin is None else _decimal("margin", margin),
+        portfolio=portfolio,
         unit_size=_decimal("unit size", unit_size),
         leverage=leverage,
         ladder=ladder,
@@ -130,7 +133,9 @@ async def begin(client: Client, asked: TradeInput) -> TradeStatus:
 def _summary(asked: TradeInput) -> str:
     what = f"{asked.coin} {asked.ladder.name}, units of {asked.unit_size:f} USD"
     plan = f"; plan {asked.plan.name}, version {asked.plan.version}" if asked.plan else ""
-    return what + (f", {asked.margin_usd:f} USD of margin" if asked.margin_usd is not None else "") + plan
+    margin = f", {asked.margin_usd:f} USD of margin" if asked.margin_usd is not None else ""
+    portfolio = f", margin of portfolio {asked.portfolio}" if asked.portfolio is not None else ""
+    return what + margin + portfolio + plan
 
 
 async def status(client: Client, coin: str) -> TradeStatus:

@@ -39,6 +39,19 @@ BAD_OPTIONS = {
         ("trade", "start", "SOL", "--margin", "9", "--unit-size", "1", "--preset", "v9"),
         "--preset is v9; it must be v6, v7, fibonacci or a .yaml, .yml or .json file",
     ),
+    "no margin and no portfolio": (
+        ("trade", "start", "SOL", "--unit-size", "1"),
+        "--margin and --portfolio are missing: one of them is needed",
+    ),
+    "a margin and a portfolio": (
+        ("trade", "start", "SOL", "--unit-size", "1", "--margin", "9", "--portfolio", "main"),
+        "--margin is 9 and --portfolio is main: one of them is needed",
+    ),
+    "leaving at a time without a zone": (
+        ("trade", "leave", "SOL", "--until", "2027-01-31T00:00"),
+        "--until is 2027-01-31T00:00: a time such as 2027-01-31T00:00Z is allowed",
+    ),
+    "leaving at a profit of nothing": (("trade", "leave", "SOL", "--profit", "0"), "--profit is 0; it must be more"),
     "network that is none": (("--network", "moon", "trade", "list"), "network is 'moon'"),
     "command that is none": (("trade", "hold"), "hold"),
     "recover from nothing": (("recover",), "recover takes --from-exchange"),

@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from cli.screen import equity_now, line, screen
-from workflows.contracts import LastOrder, Mode
+from workflows.contracts import LastOrder, Mode, OpenAsk
+from workflows.granting import Leave, MarginAsk, Occasion
 from workflows.status import LedgerView, TradeStatus
 
 D = Decimal
@@ -101,6 +102,29 @@ def test_a_trade_of_a_plan_shows_what_its_versions_changed() -> None:
     text = drawn(TradeStatus.model_validate({**STATUS.model_dump(), "input": plan, "plan_versions": [version]}))
     assert "plan dip, version 3" in text
     assert "version 3 since 11-14 22:13: leverage: 2 -> 3" in text
+
+
+def test_what_the_portfolio_took_is_profit_and_what_it_will_do_is_shown() -> None:
+    ask = MarginAsk(ask_id="1/2", occasion=Occasion.RESET, trade="trade-ETH", coin="ETH", cycle=1)
+    status = STATUS.model_copy(
+        update={
+            "ledger": LEDGER.model_copy(update={"taken_usd": D(40)}),
+            "portfolio": "main",
+            "open_ask": OpenAsk(ask=ask, asked_at_ms=1_700_000_000_000, holds=True),
+            "leave": Leave(profit_usd=D(50)),
+        }
+    )
+    text = drawn(status, D("3460"))
+    assert "+60.00" in text and "(+60.00)" in line(status, D("3460"))
+    assert "portfolio main: took 40.00 USD since the opening" in text
+    assert "asked for its margin at 2023-11-14 22:13:20 UTC (reset): no answer yet" in text
+    assert "no new cycle: it closes at the next RESET, or once 50 USD are earned" in text
+
+
+def test_a_trade_that_waits_for_its_margin_says_so() -> None:
+    nothing_yet = {"phase": None, "ledger": None, "mode": Mode.ASKING, "last_orders": (), "price": None}
+    text = drawn(STATUS.model_copy(update={**nothing_yet, "portfolio": "main"}))
+    assert "waits for its margin from portfolio main" in text
 
 
 def test_a_hint_stands_under_the_picture() -> None:

@@ -84,7 +84,7 @@ async def test_each_answer_is_checked_at_once_and_asked_again(
         "name is Bad Name: it must match pattern",
         "strategy is v9; v6, v7, fibonacci or one written out is allowed",
         "leverage is 0: it must be greater than 0",
-        "size is lots 3; an amount of USD, or margin, notional, risk, share and an amount are allowed",
+        "size is lots 3; an amount of USD, or margin, notional, risk, share, portfolio and an amount or a name are",
         "entry.units is 0: it must be greater than 0",
         "exit.expires is soon: it must be a valid datetime",
     ):
@@ -193,6 +193,10 @@ async def test_a_share_of_what_is_free_needs_to_know_what_is_free(env: dict[str,
     refused = await new(env, size="share 0.5")
     assert refused.code == 1
     assert refused.error.startswith("the plan takes a share of what is free: give --free (there is no key in")
+    refused = await new(env, size="portfolio main")
+    assert refused.error.startswith("portfolio main gives the margin: give --free (there is no key in")
+    shown = await new(env, "--free", "3000", size="portfolio main")
+    assert "what portfolio main gives; the figures are for 3,000.00 USD" in shown.out
     done = await new(env, "--free", "3000", "--json", size="share 0.5")
     assert json.loads(done.out)["preview"]["margin_usd"] == "1500"
 

@@ -64,11 +64,11 @@ async def outputs(floor: Floor) -> dict[str, str]:
 
 def test_the_document_has_a_command_for_every_signal_and_query_of_the_workflow() -> None:
     text = "\n".join(commands() + commands(of_the_second_close=True))
-    for name in ("pause", "resume", "close", "set_unit_size", "units_moved"):
+    for name in ("pause", "resume", "close", "set_unit_size", "leave", "units_moved"):
         assert re.search(rf"workflow signal .*--name {name} ", text), name
     for name in ("pause", "resume", "close", "set_unit_size"):
         assert re.search(rf"workflow update execute .*--name {name} ", text), name
-    for name in ("status", "ledger", "tracking"):
+    for name in ("status", "ledger", "tracking", "summary"):
         assert f"--type {name}" in text
 
 
@@ -79,7 +79,7 @@ def test_every_command_is_taken_by_the_server(outputs: dict[str, str]) -> None:
 def test_each_override_took_effect_in_order(outputs: dict[str, str]) -> None:
     done = [command for command, _ in json.loads(outputs["journal"])]
     once = ["pause", "resume", "set_unit_size"]
-    assert done == [*once, *once, "pause", "resume", "close"]
+    assert done == [*once, "leave", *once, "pause", "resume", "close"]
     assert json.loads(outputs["journal"])[2][1]["unit_size"] == "4"
     assert outputs["status after"] == "closed"
 

@@ -118,6 +118,7 @@ def test_the_margin_by_each_kind_of_size() -> None:
     assert margin_for(Size(notional_usd=D(1000)), plan, D(0)) == D("333.33")
     assert margin_for(Size(portfolio_share=D("0.25")), plan, D("1000.1")) == D("250.02")
     assert margin_for(Size(risk_usd=D(235)), hedged(), D(0)) == 1000
+    assert margin_for(Size(portfolio="main"), plan, D("1000.105")) == D("1000.10"), "more it can't give"
 
 
 @pytest.mark.parametrize("plan", [asked(**COSTS), asked(ladder=V7, price=3450, unit_size=30, **COSTS), hedged(**COSTS)])
@@ -143,6 +144,7 @@ def test_what_is_reckoned_keeps_to_the_position_limit_and_what_is_given_does_not
     ("size", "said"),
     [
         (Size(portfolio_share=D("0.2")), "size.portfolio_share is 0.2, of 0 USD free: that is a margin of 0 USD"),
+        (Size(portfolio="main"), "size.portfolio is main, and 0 USD are free: that is a margin of 0 USD"),
         (Size(risk_usd=D("0.001")), "size.risk_usd is 0.001: that is a margin of 0 USD; at least one cent is needed"),
     ],
 )
