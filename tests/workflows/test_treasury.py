@@ -7,12 +7,15 @@ from decimal import Decimal
 import pytest
 from temporalio.client import WorkflowFailureError
 
+from cli import opening, trades
+from cli.errors import CommandFailed
 from strategy.ladder import V7
 from strategy.values import Phase
 from tests.workflows.conftest import Rig
 from tests.workflows.granter import OWN, SILENT, GranterHandle, Heard, granter
 from tests.workflows.test_trade_replay import replayer
 from workflows import herald, treasury
+from workflows.asked import Close, TradeInput
 from workflows.contracts import Mode
 from workflows.granting import Granted, Occasion
 from workflows.status import TradeStatus
@@ -303,3 +306,21 @@ async def test_an_open_ask_goes_on_in_a_renewed_run(rig: Rig, main: GranterHandl
     assert seen.ledger is not None and seen.ledger.taken_usd == 40
     resets = {ask.ask_id for ask in (await main.heard()).asks if ask.occasion is Occasion.RESET}
     assert len(resets) == 1
+
+
+async def test_the_command_waits_for_the_portfolio_and_leaves_the_trade_waiting(
+    rig: Rig, main: GranterHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = TradeInput(coin="ETH", unit_size=Decimal(2), portfolio="main", accepts_costs=True)
+    assert (await trades.begin(rig.client, asked)).margin_usd == 100
+    rig.trade = rig.client.get_workflow_handle("trade-ETH")
+    await trades.command(rig.client, "ETH", "close", Close())
+    monkeypatch.setattr(opening, "PATIENCE_S", 0.5)
+    await main.answers("start", SILENT)
+    with pytest.raises(CommandFailed) as unanswered:
+        await trades.begin(rig.client, asked)
+    assert "the portfolio has not answered in 0 s; the trade on ETH waits on, with nothing held" in str(
+        unanswered.value
+    )
+    assert (await rig.status()).mode is Mode.ASKING
+    assert await trades.command(rig.client, "ETH", "close", Close()) == "closed: nothing was opened on ETH"
