@@ -110,6 +110,8 @@ async def test_the_margin_is_asked_for_granted_moved_and_told(rig: Rig, main: Gr
 
 async def test_its_own_or_nothing_orders_nothing_and_more_buys(rig: Rig, main: GranterHandle) -> None:
     _, anchor = await opened(rig, at_reset="keep")
+    # As a portfolio rounds it.
+    await main.answers("reset", "-0.009")
     await to_reset(rig, anchor)
     await at_rest(rig)
     assert len(await rig.orders_accepted()) == 3, "the opening, a step and its undoing"
@@ -136,7 +138,7 @@ async def test_prices_wait_for_the_answer_and_are_folded_after_it(rig: Rig, main
     orders = len(await rig.orders_accepted())
     await rig.market(anchor - 4)
     await rig.tell(anchor - 2, anchor - 4)
-    await rig.trade.signal("granted", Granted(ask_id="another", margin_usd=Decimal(7)))
+    await rig.trade.signal("granted", Granted(ask_id="another/1", margin_usd=Decimal(7)))
     # A query is answered after the signals before it were handled.
     waiting = await rig.status()
     assert (waiting.unit, waiting.price, waiting.phase) == (0, anchor, Phase.ADVANCE)
@@ -300,7 +302,7 @@ async def test_an_open_ask_goes_on_in_a_renewed_run(rig: Rig, main: GranterHandl
     await to_reset(rig, anchor)
     before = (await rig.client.get_workflow_handle(rig.trade.id).describe()).run_id
     while (await rig.client.get_workflow_handle(rig.trade.id).describe()).run_id == before:
-        await asyncio.gather(*(rig.trade.signal("granted", {"ask_id": "another"}) for _ in range(60)))
+        await asyncio.gather(*(rig.trade.signal("granted", {"ask_id": "another/1"}) for _ in range(60)))
     await main.says("-40")
     seen = await at_rest(rig)
     assert seen.ledger is not None and seen.ledger.taken_usd == 40
