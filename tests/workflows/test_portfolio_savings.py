@@ -81,8 +81,9 @@ async def test_profit_is_shared_out_and_its_savings_are_bought_once_whatever_get
         assert portfolio.margin_usd == D("399.6"), "40% of what is on the perpetuals side"
         granted = await portfolio.earn(50)
         assert granted.margin_usd == D("399.6") + 25
-        status = await portfolio.until(lambda now: now.saved)
+        await portfolio.until(lambda now: now.saved)
         entries = await journal(saver, portfolio.handle.id)
+        status = await portfolio.until(lambda now: now.looked_ms > now.saved[0].at_ms)
     assert await moves(saver) == [-1, -10]
     spot = await on_spot(saver)
     assert [each["sz"] for each in spot["fills"]] == ["0.0031"]
@@ -92,6 +93,7 @@ async def test_profit_is_shared_out_and_its_savings_are_bought_once_whatever_get
     assert (saved.coin, saved.size, saved.price, saved.usd) == ("ETH", D("0.00309783"), D("3450.1"), D("10.69531"))
     assert [(each.trade, each.cycle, each.usd) for each in saved.of] == [(portfolio.trade.id, 1, 10)]
     assert status.savings_trouble is None and status.due == () and status.purchase is None
+    assert status.book.capital_usd == 999 + 50 - 10, "the watch knows the transfer for our own"
     assert [each.status for each in entries if isinstance(each, TransferRecord)] == ["done"]
     assert [each.status for each in entries if isinstance(each, OutcomeRecord)] == ["not_executed", "filled"]
 

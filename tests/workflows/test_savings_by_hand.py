@@ -11,7 +11,18 @@ from portfolio.book import Book
 from portfolio.terms import PortfolioTerms
 from workflows.portfolio.asked import PortfolioInput
 from workflows.portfolio.record import DueSaving, PortfolioRecord, Purchase
-from workflows.portfolio.savings import DUE_KEPT, movable_usd, moved_by_hand, not_moved, set_out, told_in_one
+from workflows.portfolio.savings import (
+    DUE_KEPT,
+    movable_usd,
+    moved,
+    moved_back,
+    moved_by_hand,
+    not_moved,
+    not_moved_back,
+    set_back,
+    set_out,
+    told_in_one,
+)
 
 D = Decimal
 amounts = st.decimals(min_value=D("0.01"), max_value=1000, places=2)
@@ -90,6 +101,27 @@ def test_a_transfer_that_never_happened_but_was_seen_was_a_hands() -> None:
     assert seen_by_the_watch.purchase is not None
     not_moved(seen_by_the_watch, seen_by_the_watch.purchase)
     assert (seen_by_the_watch.due, seen_by_the_watch.spot_usd, seen_by_the_watch.book.owed) == ([], {"ETH": 10}, {})
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_what_could_not_buy_is_owed_again_or_stays_where_it_is(back: bool) -> None:
+    record = owing(due("ETH", 10), due("ETH", 7, 2))
+    there = TransferIntent(account="0x1", signer="0x1", nonce=1, usd=D(17), to_perp=False)
+    set_out(record, "ETH", there)
+    assert record.purchase is not None
+    moved(record, record.purchase)
+    assert (record.book.owed, record.spot_usd, record.book.capital_usd) == ({}, {"ETH": 17}, 10_000 - 17)
+    set_back(record, record.purchase, there.model_copy(update={"to_perp": True, "nonce": 2}))
+    assert record.moves_unseen == [-17, 17]
+    if back:
+        moved_back(record, record.purchase, D(17))
+        assert (record.book.owed, record.spot_usd, record.book.capital_usd) == ({"ETH": 17}, {}, 10_000)
+        assert (record.due, record.moved) == ([due("ETH", 10), due("ETH", 7, 2)], [])
+    else:
+        not_moved_back(record, D(17))
+        assert (record.book.owed, record.spot_usd, record.moves_unseen) == ({}, {"ETH": 17}, [-17])
+        assert [each.usd for each in record.moved] == [10, 7]
+    assert record.purchase is None
 
 
 @pytest.mark.parametrize("count", [DUE_KEPT, DUE_KEPT + 1, 3 * DUE_KEPT])
