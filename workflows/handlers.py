@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import Outage, Tracking, UnitsMoved
+    from activities.messages import Greeting, Neighbour, Outage, Tracking, UnitsMoved
     from strategy.fold import turning_points, watched
     from workflows.asked import Adopt, Close, Edit, Pause, Rehedge, Release, Resume, SetUnitSize, Stop
     from workflows.backstop import Backstop
@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import Mode
     from workflows.diary import now_ms
     from workflows.display import ledger_view, status_view
+    from workflows.neighbours import Neighbours
     from workflows.status import LedgerView, TradeStatus
     from workflows.updates import Updates
 
@@ -48,6 +49,7 @@ class Handlers(Updates):
 
     _book: Book
     _backstop: Backstop
+    _neighbours: Neighbours
 
     @workflow.query(description="Everything about the trade, for people and programs")
     def status(self) -> TradeStatus:
@@ -73,6 +75,14 @@ class Handlers(Updates):
         return Tracking(
             coin=record.input.coin, grid=grid, line=line, since_ms=record.since_ms, last_tid=record.last_tid
         )
+
+    @workflow.query(description="What it tells another trade on its coin")
+    def neighbour(self) -> Neighbour:
+        return self._neighbours.said_to_them()
+
+    @workflow.signal(name="neighbour", description="From another trade on its coin: it is there, or sees a difference")
+    def neighbour_greets(self, given: Any = None, *extra: Any) -> None:
+        self._neighbours.heard(self._commands.read(Greeting, given, extra))
 
     @workflow.signal(description="From the feed: the prices that completed units")
     def units_moved(self, given: Any = None, *extra: Any) -> None:

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from activities.messages import Message
+from activities.messages import Message, trade_name
 from strategy.fibonacci import Hedge
 from strategy.state import Losses
 from strategy.values import Phase
@@ -74,6 +74,11 @@ class TradeStatus(Message):
     ledger: LedgerView | None
     last_orders: tuple[LastOrder, ...]
     notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What it is called: ETH, or ETH-hedge."""
+        return trade_name(self.workflow_id)
 
 
 class TradeResult(Message):

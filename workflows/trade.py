@@ -27,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.following import Following
     from workflows.handlers import Handlers
     from workflows.messenger import Messenger
+    from workflows.neighbours import Neighbours
     from workflows.opening import check_beforehand, open_trade
     from workflows.reconcile import Reconciler
     from workflows.renewal import Renewal
@@ -49,7 +50,10 @@ class Trade(Handlers):
         self._messenger = Messenger(record, self._commands.note)
         self._book = Book(record, self._desk, self._diary, self._messenger)
         self._backstop = Backstop(record, self._desk, self._commands)
-        self._reconciler = Reconciler(record, self._desk, self._diary, self._backstop, self._messenger)
+        self._neighbours = Neighbours(record)
+        self._reconciler = Reconciler(
+            record, self._desk, self._diary, self._backstop, self._messenger, self._neighbours
+        )
         self._reconciles = False
         """False only in a run that release 0.1.0 began: it replays as it was, and is renewed as soon as it is live."""
         self._display = Display(record)
@@ -122,6 +126,7 @@ class Trade(Handlers):
                 asyncio.create_task(work)
                 for work in (
                     self._reconciler.look_now_and_then(),
+                    self._reconciler.look_again_when_unsettled(),
                     homecoming.report_forever(),
                     self._messenger.deliver_forever(),
                     close_at_expiry(self._record, self._end),

@@ -52,7 +52,7 @@ async def tidy(floor: Floor) -> AsyncIterator[Floor]:
     yield floor
     await floor.control.disarm()
     await hypertrader("stop-all", env=floor.environment())
-    for coin in await trades.coins_running(floor.client):
+    for coin in await trades.names_running(floor.client):
         await ok(floor, "trade", "release", coin)
     finished, _ = await stop_all(floor, "--others-too")
     assert finished.code == 0, finished.err
@@ -239,7 +239,7 @@ async def spot_order_resting(floor: Floor) -> AsyncIterator[str]:
 
 
 async def is_running(floor: Floor, coin: str) -> bool:
-    return coin in await trades.coins_running(floor.client)
+    return coin in await trades.names_running(floor.client)
 
 
 async def mode_is(floor: Floor, coin: str, mode: Mode) -> bool:
