@@ -10,7 +10,7 @@ from temporalio import activity
 from activities.failures import check_own, told_to_temporal
 from activities.heartbeats import heartbeating
 from activities.messages import Findings, LookRequest, tag_in
-from activities.neighbours import asked_around, found_on
+from activities.neighbours import Own, asked_around, found_on
 from exchange.errors import ExchangeError
 from exchange.gateway import HyperliquidGateway
 from exchange.port import AccountFacts, Position, PriceRange
@@ -76,7 +76,7 @@ class LookingActivities:
                 neighbours |= set(await found_on(request.coin, request.trade_id))
             found, beside = await asked_around(
                 sorted(neighbours),
-                (request.network, request.account),
+                Own(request.coin, request.network, request.account),
                 lambda: self._of_coin(request),
                 lambda findings: findings.fills,
             )

@@ -57,6 +57,7 @@ class Neighbour(Message):
     """Query `neighbour`: what a trade says to another one on the same coin and account; they share one net position."""
 
     trade_id: str
+    coin: str
     network: str
     account: str
     """Empty before its opening has asked the exchange: it has ordered nothing yet."""
@@ -85,7 +86,8 @@ class Neighbour(Message):
 class Greeting(Message):
     """Signal `neighbour`, from another trade on the coin: it is there; or it sees a difference, which is theirs too."""
 
-    trade_id: str = Field(min_length=1, max_length=300)
+    trade_id: str = Field(pattern=r"^[!-.0-~]{1,200}/[0-9a-f-]{36}$")
+    """A workflow's id and that of its first run."""
     differs: bool = False
 
 

@@ -27,6 +27,14 @@ ASKS_MAX = 5
 ASKS_AGAIN_AFTER_S = 0.3
 
 
+class Own(NamedTuple):
+    """Where the one position is."""
+
+    coin: str
+    network: str
+    account: str
+
+
 class Silent(NamedTuple):
     """It did not answer; what it holds is not known."""
 
@@ -84,20 +92,22 @@ async def greet(ids: Iterable[str], trade_id: str) -> None:
 
 async def asked_around(
     ids: Collection[str],
-    own: tuple[str, str],
+    own: Own,
     ask: Callable[[], Awaitable[T]],
     fills_of: Callable[[T], Sequence[Fill]] = lambda _: (),
 ) -> tuple[T, Beside]:
-    """What `ask` finds at the exchange, and the others of account `own` (network, account) as they are all that time:
+    """What `ask` finds at the exchange, and the others that share `own` as they are all that time:
     they are asked before and after, and if one ordered in between all is asked again, some times."""
     if not ids:
         return await ask(), Beside((), None)
     for left in reversed(range(ASKS_MAX)):
         before = await _answers(ids, own)
         found = await ask()
-        after = await _answers(ids, own)
+        silent = next((each for each in before.values() if isinstance(each, Silent)), None)
+        # Whoever is silent is so for a while, and the trade that asks has other things to do.
+        after = before if silent else await _answers(ids, own)
         unsettled = _unsettled(before, after, fills_of(found))
-        if unsettled is None or not left:
+        if unsettled is None or silent or not left:
             break
         await asyncio.sleep(ASKS_AGAIN_AFTER_S)
     return found, Beside(tuple(each for each in after.values() if isinstance(each, Neighbour)), unsettled)
@@ -114,7 +124,7 @@ def _unsettled(before: Answers, after: Answers, fills: Sequence[Fill]) -> str | 
     return None if before == after else "another trade ordered meanwhile"
 
 
-async def _answers(ids: Collection[str], own: tuple[str, str]) -> Answers:
+async def _answers(ids: Collection[str], own: Own) -> Answers:
     answers = await asyncio.gather(*(_answer(each) for each in ids))
     return {
         each.trade_id if isinstance(each, Neighbour) else asked: each
@@ -123,10 +133,11 @@ async def _answers(ids: Collection[str], own: tuple[str, str]) -> Answers:
     }
 
 
-def _counts(asked: str, answer: Neighbour, own: tuple[str, str]) -> bool:
+def _counts(asked: str, answer: Neighbour, own: Own) -> bool:
     """Not over, not the next trade of that name, not of another account."""
     same = asked in (answer.trade_id, workflow_of(answer.trade_id))
-    return same and answer.mode != "closed" and answer.network == own[0] and answer.account in ("", own[1])
+    shares = (answer.coin, answer.network) == (own.coin, own.network) and answer.account in ("", own.account)
+    return same and shares and answer.mode != "closed"
 
 
 async def _answer(asked: str) -> Neighbour | Silent | None:

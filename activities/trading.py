@@ -10,7 +10,7 @@ from activities.failures import refused, told_to_temporal
 from activities.heartbeats import heartbeating
 from activities.looking import LookingActivities
 from activities.messages import CancelRequest, LeverageChange, MarketFacts, MarketQuestion, Neighbour, OrderRequest
-from activities.neighbours import asked_around, found_on, greet
+from activities.neighbours import Own, asked_around, found_on, greet
 from activities.notifying import Telling
 from activities.saving import SavingActivities
 from exchange.gateway import HyperliquidGateway
@@ -56,7 +56,7 @@ class TradingActivities:
             return await self._gateway.get_position(question.coin), None
         found = await found_on(question.coin, question.trade_id)
         await greet(found, question.trade_id)
-        own = (question.network, self._gateway.account)
+        own = Own(question.coin, question.network, self._gateway.account)
         position, beside = await asked_around(found, own, lambda: self._gateway.get_position(question.coin))
         if beside.unsettled is not None:
             raise ApplicationError(beside.unsettled, type="Unsettled")

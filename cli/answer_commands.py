@@ -73,4 +73,5 @@ def _standing(seen: TradeStatus) -> str:
         return f"now: {seen.mode}: {seen.attention}"
     if seen.flat_proof is not None:
         return f"now: {seen.mode}, flat as the exchange said at {utc(seen.flat_proof.asked_at_ms)}"
-    return f"now: {seen.mode}; exchange and ledger agreed at {utc(seen.agreed_ms)}"
+    unsettled = f"; since then {seen.unsettled}" if seen.unsettled else ""
+    return f"now: {seen.mode}; exchange and ledger agreed at {utc(seen.agreed_ms)}{unsettled}"

@@ -33,6 +33,7 @@ class Neighbours:
         stops = (record.stop, *record.former_stops)
         return Neighbour(
             trade_id=self._own_id,
+            coin=record.input.coin,
             network=record.input.network,
             account=record.account,
             mode=record.mode.value,

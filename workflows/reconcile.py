@@ -81,7 +81,7 @@ class Reconciler:
     async def compare(self) -> None:
         """One look. Raises NeedsAttention with a difference nobody was told of yet."""
         record = self._record
-        record.look_due = None
+        record.look_due = record.unsettled = None
         findings = await self.look()
         if findings.unsettled is not None:
             # No verdict: what is not known is no difference, and no agreement.

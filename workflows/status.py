@@ -69,6 +69,8 @@ class TradeStatus(Message):
     """What the exchange holds otherwise; the answer is adopt, rehedge, release or close."""
     agreed_ms: int = 0
     """When exchange and ledger were last seen to agree."""
+    unsettled: str | None = None
+    """Why the last look could not say: another trade on the coin was in the middle of something, or silent."""
     flat_proof: FlatProof | None = None
     away: tuple[AwayReport, ...] = ()
     ledger: LedgerView | None

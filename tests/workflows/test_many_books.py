@@ -4,14 +4,17 @@ import asyncio
 import copy
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
-from temporalio.client import WorkflowFailureError
+from temporalio.client import WorkflowFailureError, WorkflowHandle
 
+from activities import neighbours
 from tests.workflows.conftest import Rig
 from tests.workflows.test_trade_replay import replayer
 from workflows import reconcile
-from workflows.contracts import Mode
+from workflows.asked import TradeInput
+from workflows.contracts import Mode, TradeRecord
 from workflows.status import TradeStatus
 
 NOW = {"who": "worker", "from_ms": 0, "to_ms": 0}
@@ -142,3 +145,70 @@ async def test_two_that_open_at_once_find_each_other(rig: Rig) -> None:
     assert await rig.net_position() == sum([await net(each) for each in both])
     for each in both:
         assert (await looked(each)).mode is Mode.TRADING
+
+
+async def test_less_than_an_order_is_closed_all_the_same(two: tuple[Rig, Rig]) -> None:
+    """The exchange takes nothing below 10 USD but a whole position: the close goes beyond, and comes back."""
+    others = await net(two[0]) + await net(two[1])
+    tiny = copy.copy(two[0])
+    anchor = (await tiny.open(leverage=10, margin_usd="5")).anchor_price
+    assert anchor is not None
+    await tiny.price_at(anchor - 8, -4)
+    assert 0 < abs(await net(tiny)) * anchor < 10
+    await tiny.trade.execute_update("close", {})
+    assert await tiny.net_position() == others
+    closing = [order.size for order in (await tiny.status()).last_orders if order.purpose == "close"]
+    assert len(closing) == 2
+
+
+async def test_a_backstop_beside_an_opposite_trade_never_goes_past_flat(rig: Rig) -> None:
+    """Reduce-only is of the account's net: the exchange sells less, and the trade the rest as it ends."""
+    short, long = rig, copy.copy(rig)
+    anchor = (await short.open(leverage=10)).anchor_price
+    assert anchor is not None
+    await long.open(leverage=10, margin_usd="200", unit_size="30", backstop={"beyond": "0.01"})
+    await short.price_at(anchor - 10, -5)
+    assert await net(short) < 0 < await rig.net_position()
+    stop = (await long.until(lambda now: now.backstop is not None)).backstop
+    assert stop is not None
+    await rig.market(stop.terms.trigger_price - 5)
+    assert await rig.net_position() == 0
+    await short.trade.signal("was_away", NOW)
+    await short.until(lambda now: now.unsettled is not None and "a backstop of" in now.unsettled)
+    await long.trade.signal("was_away", NOW)
+    result = await long.trade.result()
+    assert "the backstop fired" in result["reason"]
+    assert await rig.net_position() == await net(short)
+    assert (await looked(short)).mode is Mode.TRADING
+
+
+@pytest.fixture
+async def silent(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> WorkflowHandle[Any, Any]:
+    """Another trade that nobody runs, and that the one in hand has heard of."""
+    monkeypatch.setattr(neighbours, "RPC_TIMEOUT", timedelta(milliseconds=300))
+    monkeypatch.setattr(neighbours, "ASKS_MAX", 1)
+    await rig.open(leverage=10)
+    asked = TradeInput(coin="ETH", unit_size=Decimal(2), margin_usd=Decimal(100))
+    handle = await rig.client.start_workflow(
+        "Trade", TradeRecord(input=asked), id="trade-ETH-silent", task_queue="served by nobody"
+    )
+    await rig.trade.signal("neighbour", {"trade_id": f"{handle.id}/{handle.first_execution_run_id}", "differs": True})
+    await rig.until(lambda now: now.unsettled == "ETH-silent does not answer")
+    return handle
+
+
+async def test_where_one_can_not_be_asked_nothing_is_concluded(rig: Rig, silent: WorkflowHandle[Any, Any]) -> None:
+    await rig.gateway.place_market_order("ETH", "sell", Decimal("0.01"))
+    looked_until = (await rig.status()).agreed_ms
+    await rig.trade.signal("was_away", NOW)
+    # Done only after the look.
+    await rig.trade.execute_update("set_unit_size", {"unit_size": "5"})
+    status = await rig.status()
+    assert (status.mode, status.difference, status.agreed_ms) == (Mode.TRADING, None, looked_until)
+    await silent.terminate()
+    assert "by others: sold 0.01 ETH" in await in_attention(rig)
+
+
+async def test_a_close_does_not_wait_for_one_that_is_silent(rig: Rig, silent: WorkflowHandle[Any, Any]) -> None:
+    await rig.trade.execute_update("close", {})
+    assert await rig.net_position() == 0
