@@ -77,8 +77,12 @@ async def test_a_close_leaves_the_other_whole_and_a_stop_of_both_ends_flat(two: 
     assert (await looked(other)).mode is Mode.TRADING
     again = copy.copy(one)
     await again.open(leverage=10)
+    await one.gateway.place_market_order("ETH", "buy", Decimal("0.01"))
     answers = await asyncio.gather(*(rig.trade.execute_update("stop", {}) for rig in (again, other)))
     assert await one.net_position() == 0, answers
+    with pytest.raises(WorkflowFailureError) as refused:
+        await one.open(leverage=10)
+    assert "was stopped: release it first" in str(refused.value.cause)
     async for run in one.client.list_workflows(f"WorkflowId = '{other.trade.id}'"):
         await replayer().replay_workflow(
             await one.client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
