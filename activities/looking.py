@@ -9,7 +9,8 @@ from temporalio import activity
 
 from activities.failures import check_own, told_to_temporal
 from activities.heartbeats import heartbeating
-from activities.messages import Findings, LookRequest
+from activities.messages import Findings, LookRequest, tag_in
+from activities.neighbours import Own, asked_around, found_on
 from exchange.errors import ExchangeError
 from exchange.gateway import HyperliquidGateway
 from exchange.port import AccountFacts, Position, PriceRange
@@ -70,18 +71,32 @@ class LookingActivities:
         """What the exchange holds, rests, filled and paid in one coin, and how its price moved while we were away."""
         self._check_own(request)
         async with heartbeating(), told_to_temporal():
-            facts = await self._shared.answer(_since(request))
+            neighbours = set(request.neighbours)
+            if request.find_neighbours:
+                neighbours |= set(await found_on(request.coin, request.trade_id))
+            found, beside = await asked_around(
+                sorted(neighbours),
+                Own(request.coin, request.network, request.account),
+                lambda: self._of_coin(request),
+                lambda findings: findings.fills,
+            )
         here = {"missed": await self._missed(request), "liquidation_within_pct": self._near_pct}
-        return _of_coin(facts, request).model_copy(update=here)
+        return found.model_copy(update=here | beside._asdict())
 
     @activity.defn
     async def cancel_resting(self, request: LookRequest) -> int:
-        """Take every resting order in the coin off the book, whoever placed it; how many there were."""
+        """Take every resting order in the coin off the book, whoever placed it, or all with a tag; how many there
+        were."""
         self._check_own(request)
         async with told_to_temporal():
             resting = await self._gateway.open_orders(request.coin)
+            if request.own_tag is not None:
+                resting = tuple(each for each in resting if tag_in(each.cloid) == request.own_tag)
             await self._gateway.cancel_orders(resting)
         return len(resting)
+
+    async def _of_coin(self, request: LookRequest) -> Findings:
+        return _of_coin(await self._shared.answer(_since(request)), request)
 
     async def _missed(self, request: LookRequest) -> PriceRange | None:
         """Good to know, and nothing that a trade waits for."""

@@ -138,6 +138,9 @@ class Updates:
             return f"closed: nothing was opened on {record.input.coin}"
         if record.mode is Mode.ATTENTION:
             return f"attention: {record.attention}"
+        if record.flat_proof is not None and record.flat_proof.others:
+            left = ", ".join(f"{name} {plain(size):f}" for name, size in record.flat_proof.others.items())
+            return f"{record.mode}: what is left of {record.input.coin} is of other trades: {left}"
         how = "is flat" if record.flat_proof is not None or not self._reconciles else "was released as it is"
         return f"{record.mode}: {record.input.coin} {how}"
 
