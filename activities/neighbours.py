@@ -12,7 +12,6 @@ from typing import NamedTuple, TypeVar
 from temporalio import activity
 from temporalio.client import WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.common import QueryRejectCondition
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.messages import TRADE, Greeting, Neighbour, trade_name
@@ -56,9 +55,13 @@ def workflow_of(trade_id: str) -> str:
     return trade_id.partition("/")[0]
 
 
+class NotReached(Exception):
+    """Temporal does not say now which trades run, or does not reach one."""
+
+
 async def found_on(coin: str, trade_id: str) -> tuple[str, ...]:
     """Workflow ids of the others that run on the coin. Returns only once the asking trade is in the list itself; raises
-    a retryable failure if that takes long."""
+    NotReached if that takes long."""
     own, quoted = workflow_of(trade_id), coin.replace("'", "''")
     query = (
         f"WorkflowType = 'Trade' AND ExecutionStatus = 'Running' AND "
@@ -71,23 +74,23 @@ async def found_on(coin: str, trade_id: str) -> tuple[str, ...]:
             listed = activity.client().list_workflows(query, rpc_timeout=RPC_TIMEOUT)
             ids = {execution.id async for execution in listed}
         except RPCError as error:
-            raise ApplicationError(f"Temporal does not list the trades on {coin}: {error}", type="NotListed") from error
+            raise NotReached(f"Temporal does not list the trades on {coin}: {error}") from error
         if own in ids:
             return tuple(sorted(ids - {own}))
         if asyncio.get_running_loop().time() > deadline_s:
-            raise ApplicationError(f"Temporal does not list {own} yet", type="NotListed")
+            raise NotReached(f"Temporal does not list {own} yet")
         await asyncio.sleep(LISTS_AGAIN_AFTER_S)
 
 
 async def greet(ids: Iterable[str], trade_id: str) -> None:
-    """Each knows of the trade when this returns. Raises a retryable failure."""
+    """Each knows of the trade when this returns. Raises NotReached for one that can't be told."""
     for each in ids:
         handle = activity.client().get_workflow_handle(workflow_of(each))
         try:
             await handle.signal("neighbour", Greeting(trade_id=trade_id), rpc_timeout=RPC_TIMEOUT)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
-                raise ApplicationError(f"{trade_name(each)} does not hear: {error}", type="NotGreeted") from error
+                raise NotReached(f"{trade_name(each)} does not hear: {error}") from error
 
 
 async def asked_around(

@@ -11,7 +11,7 @@ from activities.failures import refused, told_to_temporal
 from activities.heartbeats import heartbeating
 from activities.looking import LookingActivities
 from activities.messages import CancelRequest, LeverageChange, MarketFacts, MarketQuestion, Neighbour, OrderRequest
-from activities.neighbours import Own, asked_around, found_on, greet
+from activities.neighbours import NotReached, Own, asked_around, found_on, greet
 from activities.notifying import Telling
 from activities.saving import SavingActivities
 from activities.stopping import StoppingActivities
@@ -62,8 +62,11 @@ class TradingActivities:
         """With the trades that have a part in it, each of which has heard of the one that asks."""
         if question.trade_id is None:
             return await self._gateway.get_position(question.coin), None
-        found = await found_on(question.coin, question.trade_id)
-        await greet(found, question.trade_id)
+        try:
+            found = await found_on(question.coin, question.trade_id)
+            await greet(found, question.trade_id)
+        except NotReached as error:
+            raise ApplicationError(str(error), type="NotReached") from error
         own = Own(question.coin, question.network, self._gateway.account)
         position, beside = await asked_around(found, own, lambda: self._gateway.get_position(question.coin))
         if beside.unsettled is not None:

@@ -130,6 +130,7 @@ def _end(record: TradeRecord, diary: Diary, findings: Findings) -> None:
         asked_at_ms=findings.at_ms,
         looks=record.close_looks,
         cancelled_orders=record.close_cancelled,
+        left_size=findings.position.size,
         others={name: size for name, size in sizes_by_name(findings.others).items() if size},
     )
     record.mode = Mode.STOPPED if record.stopping else Mode.CLOSED

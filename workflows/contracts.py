@@ -89,14 +89,17 @@ class Difference(Message):
 
 
 class FlatProof(Message):
-    """The exchange's own word that nothing is left: no position, no resting order."""
+    """The exchange's own word that nothing is left: no position, no resting order. Beside other trades on the coin:
+    nothing of this one."""
 
     asked_at_ms: int
     looks: int
     """How often it was asked until it said so."""
     cancelled_orders: int
+    left_size: Decimal = Decimal(0)
+    """That the exchange still holds in the coin, beside which the trade has nothing."""
     others: dict[str, Decimal] = Field(default_factory=dict)
-    """What is left there is of these trades."""
+    """What other trades have of it, by their names."""
 
 
 class Away(Message):

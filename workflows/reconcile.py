@@ -4,7 +4,7 @@ A difference that the trade did not cause stops it: a person says whether the ex
 anew, released or closed. Other trades on the coin have their part of the position: see `workflows.neighbours`.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 from temporalio import workflow
@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.contracts import Away, Difference, Mode, NeedsAttention, TradeRecord
     from workflows.desk import Desk, current_price
     from workflows.diary import Diary, now_ms
+    from workflows.differing import difference_words
     from workflows.liquidation import is_near, nearness_words
     from workflows.messenger import Messenger
     from workflows.neighbours import Neighbours, sizes_by_name
@@ -93,7 +94,7 @@ class Reconciler:
             record.agreed_ms = findings.at_ms
             self._settle_strange(findings)
         elif told is None or not told.same_as(record.difference):
-            text = _sentence(record.difference, record.input.coin, self._neighbours.name)
+            text = difference_words(record.difference, record.input.coin, self._neighbours.name)
             fields = record.difference.model_dump(include={"wanted_size", "held_size", "wanted_leverage", "leverage"})
             self._diary.add(entries.DifferenceRecord, text=text, **fields)
             await self._neighbours.tell_of_a_difference()
@@ -305,29 +306,3 @@ class Reconciler:
             usd = self._neighbours.part_of(payment.usd, payment.size)
             record.state = self._state.changed(ledger=self._state.ledger.charged(-usd))
             self._diary.add(entries.FundingRecord, usd=usd, time_ms=payment.time_ms)
-
-
-def _sentence(difference: Difference, coin: str, trade: str) -> str:
-    """What differs, what others did, and what can be answered."""
-    parts = []
-    ledgers_size = difference.wanted_size + difference.others_size
-    if difference.held_size != ledgers_size:
-        sizes = {trade: difference.wanted_size, **difference.others}
-        named = ", ".join(f"{name} {plain(size):f}" for name, size in sizes.items())
-        whose = f"its trades {plain(ledgers_size):f} ({named})"
-        have = whose if difference.others else f"the trade {plain(ledgers_size):f}"
-        parts.append(f"the exchange holds {plain(difference.held_size):f} {coin}, {have}")
-    if difference.leverage != difference.wanted_leverage:
-        parts.append(f"leverage is {difference.leverage}x, the trade's is {difference.wanted_leverage}x")
-    told = [_fill_words(fill, coin) for fill in difference.fills]
-    if difference.held_size != ledgers_size and not told:
-        told.append("no fill of others explains it")
-    beside = " in one of its trades, then resume the others" if difference.others else ""
-    return f"{'; '.join([*parts, *told])}; answer adopt, rehedge, release or close{beside}"
-
-
-def _fill_words(fill: Fill, coin: str) -> str:
-    who = "LIQUIDATED: " if fill.liquidation else "by others: "
-    verb = "bought" if fill.size > 0 else "sold"
-    at = datetime.fromtimestamp(fill.time_ms / 1000, UTC)
-    return f"{who}{verb} {plain(abs(fill.size)):f} {coin} at {plain(fill.price):f} on {at:%Y-%m-%d %H:%M:%S} UTC"

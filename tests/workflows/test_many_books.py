@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import uuid
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,11 @@ import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
 from activities import neighbours
+from exchange.port import OrderOutcome
+from journal.entries import TradeRef
+from strategy.ladder import V6
+from strategy.state import Terms, opened
+from strategy.values import Execution
 from tests.workflows.conftest import Rig
 from tests.workflows.test_trade_replay import replayer
 from workflows import reconcile
@@ -71,7 +77,7 @@ async def test_a_close_leaves_the_other_whole_and_a_stop_of_both_ends_flat(two: 
     one, other = two
     kept = await net(other)
     answer = await one.trade.execute_update("close", {})
-    assert answer.startswith("closed: what is left of ETH is of other trades") and f"{kept:f}" in answer
+    assert answer.startswith(f"closed: nothing of this trade is left; the exchange holds {kept:f} ETH (ETH-")
     assert await one.net_position() == kept == await net(other)
     await one.trade.result()
     assert (await looked(other)).mode is Mode.TRADING
@@ -216,3 +222,44 @@ async def test_where_one_can_not_be_asked_nothing_is_concluded(rig: Rig, silent:
 async def test_a_close_does_not_wait_for_one_that_is_silent(rig: Rig, silent: WorkflowHandle[Any, Any]) -> None:
     await rig.trade.execute_update("close", {})
     assert await rig.net_position() == 0
+
+
+async def test_a_trade_that_was_brought_back_asks_who_else_is_there_and_is_known_to_them(rig: Rig) -> None:
+    """Its record comes from elsewhere, so it opened nothing and nobody has heard of it."""
+    await rig.open(leverage=10)
+    outcome = await rig.gateway.place_market_order("ETH", "buy", Decimal("0.05"))
+    back = copy.copy(rig)
+    back.trade = await rig.client.start_workflow("Trade", brought_back(rig, outcome), id=BACK, task_queue="trades")
+    assert (await back.until(lambda now: now.agreed_ms > 1)).mode is Mode.TRADING
+    for each in (rig, back):
+        assert (await looked(each)).mode is Mode.TRADING
+
+
+BACK = "trade-ETH-back"
+
+
+def brought_back(rig: Rig, bought: OrderOutcome) -> TradeRecord:
+    """Of an open trade that has just this, and has never looked."""
+    assert bought.average_price is not None
+    asked = TradeInput(coin="ETH", unit_size=Decimal(2), margin_usd=Decimal(20), leverage=10)
+    held = Execution(size=bought.filled_size, average_price=bought.average_price)
+    account, at_ms = rig.gateway.account, bought.proof.established_at_ms + 1
+    trade_id = f"{BACK}/{uuid.uuid4()}"
+    return TradeRecord(
+        input=asked,
+        trade=TradeRef(
+            trade_id=trade_id, workflow_id=BACK, coin="ETH", account=account, network="paper", opened_at_ms=at_ms
+        ),
+        account=account,
+        signer=rig.gateway.signer,
+        asset=1,
+        size_decimals=4,
+        mode=Mode.TRADING,
+        state=opened(Terms(coin="ETH", leverage=10, ladder=V6), Decimal(2), Decimal(20), held),
+        since_ms=at_ms,
+        last_price=held.average_price,
+        opened_ms=at_ms,
+        agreed_ms=1,
+        funding_ms=at_ms,
+        look_due="brought back",
+    )
