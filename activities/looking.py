@@ -9,7 +9,8 @@ from temporalio import activity
 
 from activities.failures import check_own, told_to_temporal
 from activities.heartbeats import heartbeating
-from activities.messages import Findings, LookRequest
+from activities.messages import Findings, LookRequest, tag_in
+from activities.neighbours import Beside, NotReached, Own, asked_around, found_on, greet
 from exchange.errors import ExchangeError
 from exchange.gateway import HyperliquidGateway
 from exchange.port import AccountFacts, Position, PriceRange
@@ -70,18 +71,39 @@ class LookingActivities:
         """What the exchange holds, rests, filled and paid in one coin, and how its price moved while we were away."""
         self._check_own(request)
         async with heartbeating(), told_to_temporal():
-            facts = await self._shared.answer(_since(request))
+            found, beside = await self._beside_others(request)
         here = {"missed": await self._missed(request), "liquidation_within_pct": self._near_pct}
-        return _of_coin(facts, request).model_copy(update=here)
+        return found.model_copy(update=here | beside._asdict())
 
     @activity.defn
     async def cancel_resting(self, request: LookRequest) -> int:
-        """Take every resting order in the coin off the book, whoever placed it; how many there were."""
+        """Take every resting order in the coin off the book, whoever placed it, or all with a tag; how many there
+        were."""
         self._check_own(request)
         async with told_to_temporal():
             resting = await self._gateway.open_orders(request.coin)
+            if request.own_tag is not None:
+                resting = tuple(each for each in resting if tag_in(each.cloid) == request.own_tag)
             await self._gateway.cancel_orders(resting)
         return len(resting)
+
+    async def _beside_others(self, request: LookRequest) -> tuple[Findings, Beside]:
+        ids, not_listed = set(request.neighbours), None
+        try:
+            if request.find_neighbours:
+                found_ids = await found_on(request.coin, request.trade_id)
+                await greet(found_ids, request.trade_id)
+                ids |= set(found_ids)
+        except NotReached as error:
+            not_listed = str(error)
+        own = Own(request.coin, request.network, request.account)
+        found, beside = await asked_around(
+            sorted(ids), own, lambda: self._of_coin(request), lambda findings: findings.fills
+        )
+        return found, beside._replace(unsettled=not_listed or beside.unsettled)
+
+    async def _of_coin(self, request: LookRequest) -> Findings:
+        return _of_coin(await self._shared.answer(_since(request)), request)
 
     async def _missed(self, request: LookRequest) -> PriceRange | None:
         """Good to know, and nothing that a trade waits for."""

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from enum import StrEnum
+from hashlib import sha256
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field
@@ -26,11 +27,27 @@ from strategy.values import Tick
 
 TRADES_QUEUE = "trades"
 FEED_QUEUE = "feed"
+TRADE = "trade-"
+"""How the id of a trade's workflow begins."""
 
 
 def orders_queue(signer: str) -> str:
     """Served only by processes that hold the signer's key."""
     return f"orders-{signer}"
+
+
+def trade_name(trade_id: str) -> str:
+    """What people call it: ETH, or ETH-hedge for one that was given a name. Also of a workflow's id."""
+    return trade_id.partition("/")[0].removeprefix(TRADE)
+
+
+def tag_of(trade_id: str) -> str:
+    """The first half of every cloid of a trade, in hex: by it its fills are known among all others."""
+    return sha256(trade_id.encode()).hexdigest()[:16]
+
+
+def tag_in(cloid: str | None) -> str | None:
+    return None if cloid is None else cloid[2:18]
 
 
 class Message(BaseModel):
@@ -44,6 +61,46 @@ class MarketQuestion(Message):
 
     network: str
     coin: str
+    trade_id: str | None = None
+    """Of the trade that is about to open: it is made known to the others on its coin."""
+
+
+class Neighbour(Message):
+    """Query `neighbour`: what a trade says to another one on the same coin and account; they share one net position."""
+
+    trade_id: str
+    coin: str
+    network: str
+    account: str
+    """Empty before its opening has asked the exchange: it has ordered nothing yet."""
+    mode: str
+    size: Decimal
+    """The net of its ledger, signed, in coin."""
+    leverage: int | None
+    """None: the market's maximum."""
+    unsettled: str | None = None
+    """Why the exchange may hold something else for it just now."""
+    stop_cloids: tuple[str, ...] = ()
+    """Of its backstops: one that fired is not in `size`."""
+    revision: int
+    """Grows with everything it does."""
+
+    @property
+    def name(self) -> str:
+        return trade_name(self.trade_id)
+
+    @property
+    def is_stopped(self) -> bool:
+        """It holds nothing, and orders nothing any more."""
+        return self.mode == "stopped"
+
+
+class Greeting(Message):
+    """Signal `neighbour`, from another trade on the coin: it is there; or it sees a difference, which is theirs too."""
+
+    trade_id: str = Field(pattern=r"^[!-.0-~]{1,200}/[0-9a-f-]{36}$")
+    """A workflow's id and that of its first run."""
+    differs: bool = False
 
 
 class MarketFacts(Message):
@@ -56,6 +113,13 @@ class MarketFacts(Message):
     free_usd: Decimal
     slippage_bps: int
     """How far from the deciding price this installation lets a market order fill."""
+    others: tuple[Neighbour, ...] | None = None
+    """Trades on the coin that run; None where nobody was asked."""
+
+    @property
+    def unclaimed_size(self) -> Decimal:
+        """What the account holds and no trade has."""
+        return self.position.size - sum((each.size for each in self.others or ()), Decimal(0))
 
 
 class LeverageChange(Message):
@@ -164,6 +228,14 @@ class LookRequest(Message):
     since_ms: int
     funding_since_ms: int = 0
     away: Outage | None = None
+    trade_id: str = ""
+    """Who looks."""
+    neighbours: tuple[str, ...] = ()
+    """Ids of the trades on the coin that are asked for their part."""
+    find_neighbours: bool = False
+    """They were never looked for."""
+    own_tag: str | None = None
+    """Of cloids in hex: only these orders are cancelled."""
 
 
 class Findings(Message):
@@ -180,6 +252,14 @@ class Findings(Message):
     """Of the stretch asked for; None where nothing was traded, or nobody could say."""
     liquidation_within_pct: Decimal = Decimal(0)
     """Of the mark price: how near this installation calls near; 0 is never."""
+    others: tuple[Neighbour, ...] = ()
+    """Trades on the coin that run."""
+    unsettled: str | None = None
+    """Why it can't be said now what the others hold of the position."""
+
+    @property
+    def others_size(self) -> Decimal:
+        return sum((each.size for each in self.others), Decimal(0))
 
 
 class SpotQuestion(Message):
@@ -322,6 +402,11 @@ class Notice(Message):
     text: str
     at_ms: int
     kind: NoticeKind = NoticeKind.ATTENTION
+
+    @property
+    def about(self) -> str:
+        """A trade, as it is called, or who else tells it."""
+        return trade_name(self.workflow_id) if self.workflow_id.startswith(TRADE) else self.coin
 
     @property
     def urgent(self) -> bool:

@@ -51,7 +51,7 @@ class Telling:
         info = activity.info()
         if info.attempt == 1:
             level = logging.ERROR if notice.urgent else logging.INFO
-            log.log(level, "%s: %s", notice.coin, notice.text, extra={"workflow_id": notice.workflow_id})
+            log.log(level, "%s: %s", notice.about, notice.text, extra={"workflow_id": notice.workflow_id})
         if notice.kind in self._silent:
             return
         have_it: set[int] = set(*info.heartbeat_details)

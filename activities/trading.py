@@ -10,7 +10,8 @@ from temporalio.exceptions import ApplicationError
 from activities.failures import refused, told_to_temporal
 from activities.heartbeats import heartbeating
 from activities.looking import LookingActivities
-from activities.messages import CancelRequest, LeverageChange, MarketFacts, MarketQuestion, OrderRequest
+from activities.messages import CancelRequest, LeverageChange, MarketFacts, MarketQuestion, Neighbour, OrderRequest
+from activities.neighbours import NotReached, Own, asked_around, found_on, greet
 from activities.notifying import Telling
 from activities.saving import SavingActivities
 from activities.stopping import StoppingActivities
@@ -45,7 +46,7 @@ class TradingActivities:
         async with told_to_temporal():
             await self._gateway.check_account_mode()
             rules = await self._gateway.market_rules(question.coin)
-            position = await self._gateway.get_position(question.coin)
+            position, others = await self._shared_position(question)
             balance = await self._gateway.get_balance("USDC")
         return MarketFacts(
             rules=rules,
@@ -54,7 +55,23 @@ class TradingActivities:
             position=position,
             free_usd=balance.free,
             slippage_bps=self._settings.slippage_bps,
+            others=others,
         )
+
+    async def _shared_position(self, question: MarketQuestion) -> tuple[Position, tuple[Neighbour, ...] | None]:
+        """With the trades that have a part in it, each of which has heard of the one that asks."""
+        if question.trade_id is None:
+            return await self._gateway.get_position(question.coin), None
+        try:
+            found = await found_on(question.coin, question.trade_id)
+            await greet(found, question.trade_id)
+        except NotReached as error:
+            raise ApplicationError(str(error), type="NotReached") from error
+        own = Own(question.coin, question.network, self._gateway.account)
+        position, beside = await asked_around(found, own, lambda: self._gateway.get_position(question.coin))
+        if beside.unsettled is not None:
+            raise ApplicationError(beside.unsettled, type="Unsettled")
+        return position, beside.others
 
     @activity.defn
     async def current_price(self, question: MarketQuestion) -> Decimal:

@@ -23,17 +23,17 @@ def worded(notices: Sequence[Notice]) -> Words:
     """At least one notice, the most important first."""
     first, *others = sorted(notices, key=lambda each: (not each.urgent, -each.at_ms))
     # Receivers that show one field show the text.
-    text = f"{first.coin}: {first.text}"
+    text = f"{first.about}: {first.text}"
     if others:
         text += _along(others, TEXT_MAX - len(text))
-    return Words(first=first, title=f"HyperTrader {first.coin}", text=text)
+    return Words(first=first, title=f"HyperTrader {first.about}", text=text)
 
 
 def _along(others: Sequence[Notice], room: int) -> str:
     lines = [f"\nand {len(others)} more:"]
     for told, notice in enumerate(others):
         at = datetime.fromtimestamp(notice.at_ms / 1000, UTC)
-        line = f"\n{at:%H:%M} UTC {notice.coin}: {notice.text}"
+        line = f"\n{at:%H:%M} UTC {notice.about}: {notice.text}"
         line = line if len(line) <= LINE_MAX else f"{line[: LINE_MAX - 1]}…"
         room -= len(line)
         if room < 0:

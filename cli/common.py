@@ -21,6 +21,7 @@ T = TypeVar("T")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON; numbers are strings, exact to the last digit.")]
 Coin = Annotated[str, typer.Argument(help="ETH and ETH/USDC:USDC name the same.", metavar="COIN")]
+Trade = Annotated[str, typer.Argument(help="ETH, or ETH-hedge for one with a name.", metavar="TRADE")]
 
 PIPE_WIDTH = 160
 """Columns of tables that nobody sees on a terminal."""

@@ -18,7 +18,6 @@ from cli.trade_commands import with_client
 from plans.files import dumped, read_plan
 from plans.plan import TradingPlan
 from workflows.asked import Close
-from workflows.status import TradeStatus
 
 Reason = Annotated[str, typer.Option(help="Kept in the journal.")]
 
@@ -29,12 +28,19 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command()
-def start(plan: PlanName, version: Version = None, as_json: AsJson = False) -> None:
+def start(
+    plan: PlanName,
+    version: Version = None,
+    name: Annotated[
+        str | None, typer.Option("--as", help="Of one more trade on the coin: it is called COIN-NAME.", metavar="NAME")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Open the trade of a plan, or have it wait for its entry."""
     chosen, asked = settings(), plan_named(plan, version)
     # What runs is kept: a file may change or go.
     kept = store_of(chosen, make=True).save(asked) if version is None else asked
-    seen = run(with_client(lambda client: trades.start_plan(client, kept, chosen)))
+    seen = run(with_client(lambda client: trades.start_plan(client, kept, chosen, name)))
     if as_json:
         echo_json(seen)
     else:
@@ -58,14 +64,14 @@ def edit(plan: PlanName, reason: Reason = "", as_json: AsJson = False) -> None:
         answer = f"plan {kept.name} is kept as version {kept.version}; no trade runs by it"
     else:
         try:
-            answer = run(with_client(lambda client: trades.edit_plan(client, former.coin, kept, chosen, reason)))
+            answer = run(with_client(lambda client: trades.edit_plan(client, running, kept, chosen, reason)))
         except CommandRefused:
             if kept.version not in known:
                 store.withdraw(kept)
             raise
         except CommandFailed as error:
             raise CommandFailed(
-                f"{error}; version {kept.version} is kept: `hypertrader trade status {former.coin}` tells whether "
+                f"{error}; version {kept.version} is kept: `hypertrader trade status {running}` tells whether "
                 "it is followed"
             ) from error
     if as_json:
@@ -83,18 +89,26 @@ def stop(plan: PlanName, reason: Reason = "") -> None:
         running = await _trade_of(client, asked)
         if running is None:
             raise CommandFailed(f"no trade runs by plan {asked.name}")
-        return await trades.command(client, running.coin, "close", Close(reason=reason))
+        return await trades.command(client, running, "close", Close(reason=reason))
 
     typer.echo(run(with_client(close)))
 
 
-async def _trade_of(client: Client, plan: TradingPlan) -> TradeStatus | None:
-    """The running trade of the plan's coin if it follows a version of the plan."""
-    if not await trades.is_running(client, plan.coin):
-        return None
-    seen = await trades.any_status(client, plan.coin)
-    follows = seen.input.plan if seen.input is not None else None
-    return seen if follows is not None and follows.name == plan.name else None
+async def _trade_of(client: Client, plan: TradingPlan) -> str | None:
+    """What the running trade is called that follows a version of the plan."""
+    if await _follows(client, plan.coin, plan):
+        return plan.coin
+    for name in sorted(await trades.names_running(client)):
+        if name.startswith(f"{plan.coin}-") and await _follows(client, name, plan):
+            return name
+    return None
+
+
+async def _follows(client: Client, trade: str, plan: TradingPlan) -> bool:
+    if not await trades.is_running(client, trade):
+        return False
+    asked = (await trades.any_status(client, trade)).input
+    return asked is not None and asked.plan is not None and asked.plan.name == plan.name
 
 
 def _by_hand(plan: TradingPlan) -> TradingPlan:

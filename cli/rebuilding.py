@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.messages import Outage
+from activities.messages import Outage, tag_in, tag_of
 from cli.errors import CommandFailed
 from cli.history import utc
 from exchange.gateway import HyperliquidGateway
@@ -21,7 +21,7 @@ from journal.standings import LastKnown
 from journal.store import Journal
 from strategy.values import plain
 from workflows.contracts import Mode, TradeRecord
-from workflows.standing import cloid_tag, record_of, taken_up
+from workflows.standing import record_of, taken_up
 
 CLOCKS_DIFFER_MS = 60_000
 """Fills are asked for from so much before the journal's last word: which of them it knows is told by their cloids."""
@@ -157,7 +157,7 @@ class _Surveyor:
         news = await self._news(found, standing, record)
         missed = [fill for fill in news if fill.cloid not in {*on_their_way, *record.stop_cloids}]
         cloids = [order.cloid for order in self._facts.resting if order.cloid is not None]
-        resting = [cloid for cloid in cloids if _is_of(cloid, found.trade_id)]
+        resting = [cloid for cloid in cloids if tag_in(cloid) == tag_of(found.trade_id)]
         lost = Outage(who="temporal", from_ms=standing.at_ms, to_ms=_now_ms())
         record = taken_up(record, lost, max(record.next_seq, newest_seq + 1), missed=missed, resting=resting)
         return found.model_copy(
@@ -185,7 +185,7 @@ class _Surveyor:
         ended = {entry.cloid for entry in booked} - {*record.stop_cloids}
         since_ms = min(standing.at_ms, record.agreed_ms, *(intent.nonce for intent in _on_their_way(record).values()))
         fills = await self._gateway.fills(since_ms=since_ms - CLOCKS_DIFFER_MS)
-        ours = [fill for fill in fills if fill.coin == found.coin and _is_of(fill.cloid, found.trade_id)]
+        ours = [fill for fill in fills if fill.coin == found.coin and tag_in(fill.cloid) == tag_of(found.trade_id)]
         nonces = [entry.nonce for entry in entries if isinstance(entry, IntentRecord)]
         self._newest_ms = max([self._newest_ms, *nonces, *(_nonce_of(fill) for fill in ours)])
         return [fill for fill in ours if fill.cloid not in ended and fill.tid not in record.stop_tids]
@@ -247,10 +247,6 @@ def _on_their_way(record: TradeRecord) -> dict[str, Intent]:
     """By cloid: the trade itself finds out what came of them, before anything else."""
     intents = [record.pending.intent if record.pending is not None else None, record.pending_stop]
     return {intent.cloid: intent for intent in intents if intent is not None}
-
-
-def _is_of(cloid: str | None, trade_id: str) -> bool:
-    return cloid is not None and cloid[2:18] == cloid_tag(trade_id)
 
 
 def _nonce_of(fill: Fill) -> int:

@@ -52,7 +52,7 @@ def screen(
         parts += [Text(), Text(hint, style="bold")]
     if web_url:
         parts += [Text(), Text.assemble(("Temporal Web UI  ", "dim"), (web_url, "underline"))]
-    title = f"{status.coin} · {status.network} · {status.preset} · {status.leverage or '?'}x"
+    title = f"{status.name} · {status.network} · {status.preset} · {status.leverage or '?'}x"
     return Panel(Group(*parts), title=title, title_align="left", padding=(1, 2), width=WIDTH)
 
 
@@ -72,7 +72,7 @@ def equity_now(ledger: LedgerView, price: Decimal) -> Decimal:
 
 def line(status: TradeStatus, price: Decimal | None) -> str:
     """The same on one line, for logs and pipes."""
-    parts = [f"{status.coin} {status.phase or status.mode.value} unit {status.unit} peak {status.peak}"]
+    parts = [f"{status.name} {status.phase or status.mode.value} unit {status.unit} peak {status.peak}"]
     parts.append(f"valley {status.valley} cycle {status.cycle}")
     if status.mode is not Mode.TRADING:
         parts.append(f"({status.mode.value})")

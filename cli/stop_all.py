@@ -140,9 +140,9 @@ def _unsettled(stopped: Iterable[StoppedTrade], looked_at: set[str], chosen: Set
         elsewhere = f": it is on {trade.network}, this command on {chosen.network} (HYPERTRADER_NETWORK)"
         hint = elsewhere if trade.network not in ("", chosen.network) else ""
         if trade.proof is None and not trade.ended:
-            yield f"the trade on {trade.coin} is not flat yet: {trade.trouble or trade.mode or 'it did not answer'}"
+            yield f"the trade on {trade.name} is not flat yet: {trade.trouble or trade.mode or 'it did not answer'}"
         elif trade.proof is None and not trade.never_ordered and (hint or trade.account not in looked_at):
-            yield f"the trade on {trade.coin} is over, and its account was not looked at{hint}"
+            yield f"the trade on {trade.name} is over, and its account was not looked at{hint}"
 
 
 def _keep(report: StopReport, chosen: Settings) -> str:
@@ -161,10 +161,10 @@ def _print(report: StopReport, record: str) -> None:
     for trade in report.trades:
         if trade.proof is not None:
             proof = f"flat, as the exchange said at {utc(trade.proof.asked_at_ms)} after {trade.proof.looks} looks"
-            typer.echo(f"{trade.coin}: {trade.mode}, {proof}, {trade.proof.cancelled_orders} orders cancelled")
+            typer.echo(f"{trade.name}: {trade.mode}, {proof}, {trade.proof.cancelled_orders} orders cancelled")
         else:
             word = "ended by itself" if trade.ended else trade.mode or "not heard of"
-            typer.echo(f"{trade.coin}: {word}: {trade.trouble or 'see the account'}")
+            typer.echo(f"{trade.name}: {word}: {trade.trouble or 'see the account'}")
     for each in report.accounts:
         if each.held is not None:
             left = ", ".join(_held(each.held)) or "nothing"

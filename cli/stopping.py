@@ -12,6 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from cli import trades
 from cli.errors import CommandFailed
+from cli.names import coin_in
 from connection import TemporalUnreachable, connect
 from settings import Settings
 from workflows.asked import Stop, workflow_id
@@ -30,6 +31,8 @@ class StoppedTrade(BaseModel):
     """`proof` is None while the exchange has not confirmed that the coin is flat. `network` and `account` are empty as
     long as the trade did not answer; `account` also if it ended before it asked the exchange anything."""
 
+    name: str
+    """What it is called: ETH, or ETH-hedge."""
     coin: str
     network: str = ""
     account: str = ""
@@ -74,7 +77,7 @@ async def stop_trades(settings: Settings, asked: Stop, deadline_s: float, say: S
 
 
 class _RoundUp:
-    """Who was told so far: the newest trade of each coin, and those on it that were over before."""
+    """Who was told so far: the newest trade of each name, and those of that name that were over before."""
 
     def __init__(self, asked: Stop, deadline_s: float) -> None:
         self._asked = asked
@@ -88,40 +91,40 @@ class _RoundUp:
 
     async def stopped(self) -> list[StoppedTrade]:
         """Waits for the last of them, which is the deadline at most."""
-        return sorted([*self._over, *await asyncio.gather(*self._told.values())], key=lambda trade: trade.coin)
+        return sorted([*self._over, *await asyncio.gather(*self._told.values())], key=lambda trade: trade.name)
 
     async def tell_those_not_told(self, client: Client) -> bool:
         """Whether there were any. Raises CommandFailed when Temporal does not answer."""
-        listed = await trades.coins_running(client)
+        listed = await trades.names_running(client)
         news = listed - self._told.keys()
-        for coin in news:
-            self._tell(client, coin)
-        for coin in listed - news:
-            task = self._told[coin]
-            # There is a new trade on its coin, or the list is late.
-            if task.done() and task.result().ended and await trades.running_on(client, coin):
+        for name in news:
+            self._tell(client, name)
+        for name in listed - news:
+            task = self._told[name]
+            # There is a new trade of its name, or the list is late.
+            if task.done() and task.result().ended and await trades.running_on(client, name):
                 self._over.append(task.result())
-                self._tell(client, coin)
-                news.add(coin)
+                self._tell(client, name)
+                news.add(name)
         return bool(news)
 
-    def _tell(self, client: Client, coin: str) -> None:
-        self._told[coin] = asyncio.create_task(stop_trade(client, coin, self._asked, self._deadline_s))
+    def _tell(self, client: Client, name: str) -> None:
+        self._told[name] = asyncio.create_task(stop_trade(client, name, self._asked, self._deadline_s))
 
 
-async def stop_trade(client: Client, coin: str, asked: Stop, deadline_s: float) -> StoppedTrade:
+async def stop_trade(client: Client, name: str, asked: Stop, deadline_s: float) -> StoppedTrade:
     """Tell one trade, and wait for its proof. A signal that Temporal took is never lost; until then it is repeated."""
-    told, seen = False, StoppedTrade(coin=coin)
+    told, seen = False, StoppedTrade(name=name, coin=coin_in(name))
     first_run_id: str | None = None
     while True:
         try:
-            told = told or await _tell(client, coin, asked)
-            on_the_coin = await trades.running_on(client, coin)
-            first_run_id = first_run_id or on_the_coin
-            ended = on_the_coin is None or on_the_coin != first_run_id
+            told = told or await _tell(client, name, asked)
+            under_the_name = await trades.running_on(client, name)
+            first_run_id = first_run_id or under_the_name
+            ended = under_the_name is None or under_the_name != first_run_id
             # Asked after it was seen to be over: then this is its last word. Another trade's would not be.
-            if on_the_coin in (None, first_run_id):
-                seen = await _heard(client, coin)
+            if under_the_name in (None, first_run_id):
+                seen = await _heard(client, name)
             seen = seen.model_copy(update={"ended": ended})
             if ended or (seen.proof and seen.mode in (Mode.STOPPED, Mode.CLOSED)):
                 return seen
@@ -132,9 +135,9 @@ async def stop_trade(client: Client, coin: str, asked: Stop, deadline_s: float) 
         await asyncio.sleep(ASKS_EVERY_S)
 
 
-async def _tell(client: Client, coin: str, asked: Stop) -> bool:
+async def _tell(client: Client, name: str, asked: Stop) -> bool:
     try:
-        await client.get_workflow_handle(workflow_id(coin)).signal("stop", asked, rpc_timeout=SIGNAL_TIMEOUT)
+        await client.get_workflow_handle(workflow_id(name)).signal("stop", asked, rpc_timeout=SIGNAL_TIMEOUT)
     except RPCError as error:
         # It ended since it was listed.
         if error.status is not RPCStatusCode.NOT_FOUND:
@@ -142,10 +145,11 @@ async def _tell(client: Client, coin: str, asked: Stop) -> bool:
     return True
 
 
-async def _heard(client: Client, coin: str) -> StoppedTrade:
-    status = await trades.any_status(client, coin)
+async def _heard(client: Client, name: str) -> StoppedTrade:
+    status = await trades.any_status(client, name)
     return StoppedTrade(
-        coin=coin,
+        name=name,
+        coin=status.coin,
         network=status.network,
         account=status.account,
         mode=status.mode,

@@ -15,6 +15,7 @@ from cli import screen, trades
 from cli.common import (
     AsJson,
     Coin,
+    Trade,
     console,
     decimal_option,
     echo_json,
@@ -26,6 +27,7 @@ from cli.common import (
 )
 from cli.errors import BadOption, CommandFailed, ExchangeAway
 from cli.history import entry_line, orders_table
+from cli.names import as_typed, known_as, trade_called
 from cli.venue import Venue
 from cli.watch import on_interrupt, watch
 from connection import connect
@@ -40,8 +42,11 @@ from workflows.status import TradeStatus
 T = TypeVar("T")
 
 Reason = Annotated[str, typer.Option(help="Kept in the journal.")]
+Name = Annotated[
+    str | None, typer.Option(help="Of one more trade on the coin: it is called COIN-NAME then.", metavar="NAME")
+]
 
-group = typer.Typer(help="Trades: one per coin.", no_args_is_help=True)
+group = typer.Typer(help="Trades: one per coin, and more by names.", no_args_is_help=True)
 
 
 @group.command()
@@ -54,6 +59,7 @@ def start(
     preset: Annotated[str, typer.Option(help="v6, v7, or a YAML or JSON file with a ladder.")] = "v6",
     unit_mode: Annotated[UnitMode, typer.Option(help="full, or grid (memoryless, for comparison).")] = UnitMode.FULL,
     at_reset: Annotated[AtReset, typer.Option(help="What a new cycle does with the size.")] = AtReset.CAP,
+    name: Name = None,
     yes: Annotated[bool, typer.Option("--yes", help="Accept units smaller than 3 round trips of costs.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -73,6 +79,7 @@ def start(
             ladder=ladder_option(preset),
             unit_mode=unit_mode,
             at_reset=at_reset,
+            name=name,
             yes=yes,
             settings=settings(),
         )
@@ -89,17 +96,17 @@ def list_(
     if as_json:
         echo_json(found)
         return
-    table = Table("coin", "status", "phase", "unit", "cycle", "since", "workflow", box=None, header_style="dim")
+    table = Table("trade", "status", "phase", "unit", "cycle", "since", "workflow", box=None, header_style="dim")
     for trade in found:
         since = f"{trade.started_at:%Y-%m-%d %H:%M}"
-        cells = (trade.coin, trade.mode or trade.status, trade.phase, trade.unit, trade.cycle, since, trade.workflow_id)
+        cells = (trade.name, trade.mode or trade.status, trade.phase, trade.unit, trade.cycle, since, trade.workflow_id)
         table.add_row(*("" if cell is None else str(cell) for cell in cells))
     console.print(table if found else "no trade runs: open one with `hypertrader trade start`")
 
 
 @group.command()
 def status(
-    coin: Coin,
+    trade: Trade,
     as_json: AsJson = False,
     svg: Annotated[Path | None, typer.Option(help="Write the picture to this file, as SVG.")] = None,
 ) -> None:
@@ -107,13 +114,13 @@ def status(
     chosen = settings()
 
     async def ask(client: Client) -> tuple[TradeStatus, Decimal | None]:
-        price: Decimal | None = None
         async with Venue(chosen) as venue:
-            name = as_typed(coin)
+            name, prices = as_typed(trade), dict[str, Decimal]()
             with contextlib.suppress(ExchangeAway):
-                name = await venue.coin_of(coin)
-                price = (await venue.mid_prices()).get(name)
-        return await trades.status(client, name), price
+                name = await known_as(trade, venue)
+                prices = await venue.mid_prices()
+        seen = await trades.status(client, name)
+        return seen, prices.get(seen.coin)
 
     seen, price = run(with_client(ask))
     if svg is not None:
@@ -122,12 +129,12 @@ def status(
 
 
 @group.command("watch")
-def watch_(coin: Coin) -> None:
+def watch_(trade: Trade) -> None:
     """Follow a trade until it ends or Ctrl-C: a live screen, or a line per change where there is no terminal."""
     chosen = settings()
 
     async def follow(client: Client) -> None:
-        name = await coin_named(coin, chosen)
+        name = await trade_called(trade, chosen)
         # A trade that is not there is refused now; one that stops answering later is waited for.
         await trades.status(client, name)
         await watch(client, name, chosen, on_interrupt())
@@ -136,26 +143,26 @@ def watch_(coin: Coin) -> None:
 
 
 @group.command()
-def pause(coin: Coin, reason: Reason = "") -> None:
+def pause(trade: Trade, reason: Reason = "") -> None:
     """Track units without orders."""
-    tell(coin, "pause", Pause(reason=reason))
+    tell(trade, "pause", Pause(reason=reason))
 
 
 @group.command()
-def resume(coin: Coin, reason: Reason = "") -> None:
+def resume(trade: Trade, reason: Reason = "") -> None:
     """Trade on: one order takes the position to where the price is now."""
-    tell(coin, "resume", Resume(reason=reason))
+    tell(trade, "resume", Resume(reason=reason))
 
 
 @group.command()
-def close(coin: Coin, reason: Reason = "") -> None:
+def close(trade: Trade, reason: Reason = "") -> None:
     """Close the position and end the trade; answers when the exchange is flat."""
-    tell(coin, "close", Close(reason=reason))
+    tell(trade, "close", Close(reason=reason))
 
 
 @group.command()
 def leave(
-    coin: Coin,
+    trade: Trade,
     profit: Annotated[str, typer.Option(help="USD earned since the opening, at which it closes at once.")] = "",
     until: Annotated[str, typer.Option(help="A time such as 2027-01-31T00:00Z, at which it closes at last.")] = "",
     reason: Reason = "",
@@ -165,23 +172,23 @@ def leave(
     if profit_usd is not None and profit_usd <= 0:
         raise BadOption(f"--profit is {profit}; it must be more than 0 USD")
     until_ms = moment_option("--until", until) if until else None
-    tell(coin, "leave", Leave(profit_usd=profit_usd, until_ms=until_ms, reason=reason))
+    tell(trade, "leave", Leave(profit_usd=profit_usd, until_ms=until_ms, reason=reason))
 
 
 @group.command("set-unit-size")
 def set_unit_size(
-    coin: Coin, unit_size: Annotated[str, typer.Argument(help="USD per coin.")], reason: Reason = ""
+    trade: Trade, unit_size: Annotated[str, typer.Argument(help="USD per coin.")], reason: Reason = ""
 ) -> None:
     """A new grid at the current price; only at 100% long."""
     size = decimal_option("UNIT_SIZE", unit_size)
     if size <= 0:
         raise CommandFailed(f"unit size is {size}; it must be more than 0 USD")
-    tell(coin, "set_unit_size", SetUnitSize(unit_size=size, reason=reason))
+    tell(trade, "set_unit_size", SetUnitSize(unit_size=size, reason=reason))
 
 
 @group.command()
 def history(
-    coin: Coin,
+    trade: Trade,
     kind: Annotated[list[str] | None, typer.Option(help="Only these: decision, reset, fill, ...")] = None,
     limit: Annotated[int | None, typer.Option(help="The newest N entries.", min=1)] = None,
     as_json: AsJson = False,
@@ -190,56 +197,41 @@ def history(
     chosen = settings()
 
     async def read(journal: Journal) -> None:
-        lines = await journal.history(workflow_id(await coin_named(coin, chosen)), kinds=kind, limit=limit)
+        lines = await journal.history(workflow_id(await trade_called(trade, chosen)), kinds=kind, limit=limit)
         if as_json:
             echo_json([{"trade_id": each.trade_id, **each.entry.model_dump(mode="json")} for each in lines])
             return
         for each in lines:
             typer.echo(entry_line(each.entry))
         if not lines:
-            typer.echo(f"the journal has nothing of a trade on {coin}")
+            typer.echo(f"the journal has nothing of a trade on {trade}")
 
     run(with_journal(chosen, read))
 
 
 @group.command()
-def orders(coin: Coin, as_json: AsJson = False) -> None:
+def orders(trade: Trade, as_json: AsJson = False) -> None:
     """Every order: what was wanted, what came of it, how that is known, and after how many requests (asks)."""
     chosen = settings()
 
     async def read(journal: Journal) -> None:
-        rows = await journal.orders(workflow_id(await coin_named(coin, chosen)))
+        rows = await journal.orders(workflow_id(await trade_called(trade, chosen)))
         if as_json:
             echo_json(rows)
         else:
-            console.print(orders_table(rows) if rows else f"the journal has no order of a trade on {coin}")
+            console.print(orders_table(rows) if rows else f"the journal has no order of a trade on {trade}")
 
     run(with_journal(chosen, read))
 
 
-def tell(coin: str, name: str, asked: Message) -> None:
+def tell(trade: str, name: str, asked: Message) -> None:
     """Send a command, print its answer."""
     chosen = settings()
 
     async def command(client: Client) -> str:
-        return await trades.command(client, await coin_named(coin, chosen), name, asked)
+        return await trades.command(client, await trade_called(trade, chosen), name, asked)
 
     typer.echo(run(with_client(command)))
-
-
-async def coin_named(symbol: str, chosen: Settings) -> str:
-    """Of a trade there is: a pause or a close can be said, and a report read, while the exchange is away."""
-    try:
-        async with Venue(chosen) as venue:
-            return await venue.coin_of(symbol)
-    except ExchangeAway:
-        return as_typed(symbol)
-
-
-def as_typed(symbol: str) -> str:
-    """A coin's name where nobody can be asked for it: kPEPE stays, eth is ETH."""
-    name = symbol.split("/")[0]
-    return name.upper() if name.islower() else name
 
 
 async def with_client(work: Callable[[Client], Awaitable[T]]) -> T:

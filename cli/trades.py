@@ -1,5 +1,7 @@
 """Trades, as programs handle them: start one and wait until it is open, ask it, tell it, list them.
 
+`trade` is what it is called: ETH, or ETH-hedge for one with a name.
+
 Every function raises CommandFailed (one line, with what to do) for what a person can do something about.
 """
 
@@ -25,8 +27,9 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.messages import TRADES_QUEUE, Message
+from activities.messages import TRADES_QUEUE, Message, trade_name
 from cli.errors import CommandFailed, CommandRefused
+from cli.names import checked_name
 from cli.opening import refusal, wait_until_open
 from cli.venue import Venue
 from connection import connect
@@ -66,12 +69,15 @@ async def start_trade(
     ladder: Ladder = V6,
     unit_mode: UnitMode = UnitMode.FULL,
     at_reset: AtReset = AtReset.CAP,
+    name: str | None = None,
     yes: bool = False,
     settings: Settings | None = None,
     client: Client | None = None,
 ) -> TradeStatus:
     """Open a trade: `margin` in USD, None with a portfolio; `unit_size` in USD per coin, leverage the market's maximum
     if not given.
+
+    A coin's second trade needs a `name`; all functions call it ETH-NAME.
 
     Returns when the position is open. `yes` accepts units smaller than three times the cost of a round trip. Raises
     CommandFailed, with nothing opened, when it is refused or nobody answers.
@@ -91,30 +97,30 @@ async def start_trade(
         network=settings.network.value,
         accepts_costs=yes,
     )
-    return await begin(client or await connect(settings), asked)
+    return await begin(client or await connect(settings), asked, name)
 
 
-async def start_plan(client: Client, plan: TradingPlan, settings: Settings) -> TradeStatus:
+async def start_plan(client: Client, plan: TradingPlan, settings: Settings, name: str | None = None) -> TradeStatus:
     """Start the trade of a plan: it is open when this returns, or waits for its entry. Raises CommandFailed."""
     async with Venue(settings) as venue:
         coin = await venue.coin_of(plan.coin)
-    return await begin(client, TradeInput.of(plan.model_copy(update={"coin": coin}), settings.network.value))
+    return await begin(client, TradeInput.of(plan.model_copy(update={"coin": coin}), settings.network.value), name)
 
 
-async def edit_plan(client: Client, coin: str, plan: TradingPlan, settings: Settings, reason: str = "") -> str:
-    """Have the running trade on `coin` follow this version. Raises CommandRefused; CommandFailed if nobody knows."""
+async def edit_plan(client: Client, trade: str, plan: TradingPlan, settings: Settings, reason: str = "") -> str:
+    """Have the running trade follow this version. Raises CommandRefused; CommandFailed if nobody knows."""
     asked = Edit(input=TradeInput.of(plan, settings.network.value), reason=reason)
-    return await command(client, coin, "edit", asked)
+    return await command(client, trade, "edit", asked)
 
 
-async def begin(client: Client, asked: TradeInput) -> TradeStatus:
+async def begin(client: Client, asked: TradeInput, name: str | None = None) -> TradeStatus:
     """Returns when the position is open, or is waited for. Raises CommandFailed, with nothing opened."""
-    coin = asked.coin
+    trade = trade_name(workflow_id(asked.coin, None if name is None else checked_name(name)))
     try:
         handle: WorkflowHandle[Any, Any] = await client.start_workflow(
             "Trade",
             TradeRecord(input=asked),
-            id=workflow_id(coin),
+            id=workflow_id(trade),
             task_queue=TRADES_QUEUE,
             task_timeout=TASK_TIMEOUT,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
@@ -123,11 +129,11 @@ async def begin(client: Client, asked: TradeInput) -> TradeStatus:
         )
     except WorkflowAlreadyStartedError:
         raise CommandFailed(
-            f"a trade on {coin} already runs: see `hypertrader trade status {coin}`, or end it with "
-            f"`hypertrader trade close {coin}` (`release` if it is stopped)"
+            f"a trade on {trade} already runs: see `hypertrader trade status {trade}`, end it with "
+            f"`hypertrader trade close {trade}` (`release` if it is stopped), or give the new one a name with --name"
         ) from None
-    await wait_until_open(client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id), coin)
-    return await status(client, coin)
+    await wait_until_open(client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id), trade)
+    return await status(client, trade)
 
 
 def _summary(asked: TradeInput) -> str:
@@ -138,23 +144,23 @@ def _summary(asked: TradeInput) -> str:
     return what + margin + portfolio + plan
 
 
-async def status(client: Client, coin: str) -> TradeStatus:
-    """Of the coin's newest trade, running or ended. A start that came to nothing was no trade."""
-    found = await any_status(client, coin)
-    async with _sorted_failures(coin):
-        if found.mode is Mode.OPENING and not await is_running(client, coin):
-            why = await refusal(_handle(client, coin), coin)
-            raise CommandFailed(f"no trade on {coin} is open; its last start failed: {why}")
+async def status(client: Client, trade: str) -> TradeStatus:
+    """Of the newest trade so called, running or ended. A start that came to nothing was no trade."""
+    found = await any_status(client, trade)
+    async with _sorted_failures(trade):
+        if found.mode is Mode.OPENING and not await is_running(client, trade):
+            why = await refusal(_handle(client, trade), trade)
+            raise CommandFailed(f"no trade on {trade} is open; its last start failed: {why}")
     return found
 
 
-async def any_status(client: Client, coin: str) -> TradeStatus:
+async def any_status(client: Client, trade: str) -> TradeStatus:
     """Also of a start that came to nothing: it stays in mode `opening`."""
     deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
-    async with _sorted_failures(coin):
+    async with _sorted_failures(trade):
         while True:
             try:
-                found: TradeStatus = await _handle(client, coin).query(
+                found: TradeStatus = await _handle(client, trade).query(
                     "status", result_type=TradeStatus, rpc_timeout=timedelta(seconds=ASK_TIMEOUT_S)
                 )
             except (RPCError, WorkflowQueryFailedError) as error:
@@ -172,21 +178,21 @@ def _is_worth_asking_again(error: RPCError | WorkflowQueryFailedError) -> bool:
     return ASK_AGAIN in str(error)
 
 
-async def command(client: Client, coin: str, name: str, asked: Message) -> str:
+async def command(client: Client, trade: str, name: str, asked: Message) -> str:
     """Send an operator's command as an update and wait for its answer; a refusal raises CommandFailed.
 
-    After `close` and `release` the coin is free for a new trade.
+    After `close` and `release` the name is free for a new trade.
     """
     timeout_s = CLOSE_TIMEOUT_S if name in SLOW else ANSWER_TIMEOUT_S
-    async with _sorted_failures(coin):
-        answer: str = await _handle(client, coin).execute_update(
+    async with _sorted_failures(trade):
+        answer: str = await _handle(client, trade).execute_update(
             name, asked, result_type=str, rpc_timeout=timedelta(seconds=timeout_s)
         )
         if answer.startswith("attention:"):
             raise CommandFailed(answer)
         if name in ("close", "release") and not answer.startswith("closing:"):
             # The answer comes when the exchange is flat; the trade ends when its journal is written too.
-            await _handle(client, coin).result(rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S))
+            await _handle(client, trade).result(rpc_timeout=timedelta(seconds=ANSWER_TIMEOUT_S))
     return answer
 
 
@@ -194,6 +200,8 @@ class TradeLine(BaseModel):
     """A trade in a list. Units and phase are as the server last heard them."""
 
     workflow_id: str
+    name: str
+    """What it is called: ETH, or ETH-hedge."""
     coin: str
     status: str
     mode: str | None
@@ -217,7 +225,8 @@ async def trades(client: Client, *, ended: bool = False) -> list[TradeLine]:
             found.append(
                 TradeLine(
                     workflow_id=execution.id,
-                    coin=shown.get("Coin", execution.id.removeprefix("trade-")),
+                    name=trade_name(execution.id),
+                    coin=shown.get("Coin", trade_name(execution.id)),
                     status=execution.status.name.lower() if execution.status else "unknown",
                     mode=shown.get("Mode"),
                     phase=shown.get("Phase"),
@@ -243,19 +252,19 @@ async def _opened_at(client: Client, newest: WorkflowExecution) -> datetime:
         raise
 
 
-async def coins_running(client: Client) -> set[str]:
-    """Of all trades that run, as far as the server lists them yet; one request a page."""
+async def names_running(client: Client) -> set[str]:
+    """What the trades that run are called, as far as the server lists them yet; one request a page."""
     query = f"WorkflowType = 'Trade' AND {_RUNNING}"
     async with _sorted_failures("any coin"):
         listed = client.list_workflows(query, rpc_timeout=LIST_TIMEOUT)
-        return {execution.id.removeprefix(workflow_id("")) async for execution in listed}
+        return {trade_name(execution.id) async for execution in listed}
 
 
-async def running_on(client: Client, coin: str) -> str | None:
-    """The id of the first run of the trade that runs on the coin now; None when none does."""
-    async with _sorted_failures(coin):
+async def running_on(client: Client, trade: str) -> str | None:
+    """The id of the first run of the trade that runs under the name now; None when none does."""
+    async with _sorted_failures(trade):
         try:
-            found = await _handle(client, coin).describe(rpc_timeout=LIST_TIMEOUT)
+            found = await _handle(client, trade).describe(rpc_timeout=LIST_TIMEOUT)
         except RPCError as error:
             if error.status is RPCStatusCode.NOT_FOUND:
                 return None
@@ -265,16 +274,16 @@ async def running_on(client: Client, coin: str) -> str | None:
     return found.raw_info.first_run_id
 
 
-async def is_running(client: Client, coin: str) -> bool:
-    return await running_on(client, coin) is not None
+async def is_running(client: Client, trade: str) -> bool:
+    return await running_on(client, trade) is not None
 
 
-def _handle(client: Client, coin: str) -> WorkflowHandle[Any, Any]:
-    return client.get_workflow_handle(workflow_id(coin))
+def _handle(client: Client, trade: str) -> WorkflowHandle[Any, Any]:
+    return client.get_workflow_handle(workflow_id(trade))
 
 
 @asynccontextmanager
-async def _sorted_failures(coin: str) -> AsyncIterator[None]:
+async def _sorted_failures(trade: str) -> AsyncIterator[None]:
     """What Temporal and the trade answer, as one line each."""
     began_s = time.monotonic()
     try:
@@ -282,27 +291,27 @@ async def _sorted_failures(coin: str) -> AsyncIterator[None]:
     except WorkflowUpdateFailedError as error:
         raise CommandRefused(_innermost(error)) from error
     except WorkflowQueryFailedError as error:
-        raise CommandFailed(f"the trade on {coin} can't answer: {error}") from error
+        raise CommandFailed(f"the trade on {trade} can't answer: {error}") from error
     except (WorkflowUpdateRPCTimeoutOrCancelledError, asyncio.CancelledError) as error:
         if isinstance(error, asyncio.CancelledError):
             raise
         raise CommandFailed(
-            f"the trade on {coin} did not answer in {time.monotonic() - began_s:.0f} s: {_NO_WORKER}; "
+            f"the trade on {trade} did not answer in {time.monotonic() - began_s:.0f} s: {_NO_WORKER}; "
             f"what was asked may still be done when one is back"
         ) from error
     except RPCError as error:
         kind = CommandRefused if error.status is RPCStatusCode.NOT_FOUND else CommandFailed
-        raise kind(_rpc_line(error, coin)) from error
+        raise kind(_rpc_line(error, trade)) from error
 
 
-def _rpc_line(error: RPCError, coin: str) -> str:
+def _rpc_line(error: RPCError, trade: str) -> str:
     match error.status:
         case RPCStatusCode.NOT_FOUND if "completed" in str(error):
-            return f"the trade on {coin} has ended: see `hypertrader trade history {coin}`"
+            return f"the trade on {trade} has ended: see `hypertrader trade history {trade}`"
         case RPCStatusCode.NOT_FOUND:
-            return f"no trade on {coin} is known: `hypertrader trade list` shows those that run"
+            return f"no trade on {trade} is known: `hypertrader trade list` shows those that run"
         case RPCStatusCode.DEADLINE_EXCEEDED | RPCStatusCode.CANCELLED:
-            return f"the trade on {coin} did not answer: {_NO_WORKER}"
+            return f"the trade on {trade} did not answer: {_NO_WORKER}"
         case RPCStatusCode.UNAVAILABLE:
             return "Temporal does not answer: start it with `hypertrader up`, or name its address with --temporal"
         case _:

@@ -104,7 +104,7 @@ async def _up(stack: Stack, symbol: str | None, asked: dict[str, Any], *, watchi
 
 
 async def _open_or_resume(stack: Stack, symbol: str | None, asked: dict[str, Any], started_s: float) -> str | None:
-    """The coin to watch. Prices are held until its trade is open and followed."""
+    """The trade to watch. Prices are held until its trade is open and followed."""
     if stack.settings.network is not Network.PAPER:
         return await _newest(stack)
     control = control_of(stack)
@@ -126,7 +126,7 @@ async def _open_or_resume(stack: Stack, symbol: str | None, asked: dict[str, Any
             f"minutes: a trade like this bleeds"
         )
     for trade in await trades.trades(stack.client):
-        await wait_until_followed(stack.client, control, trade.coin, since_s=started_s)
+        await wait_until_followed(stack.client, control, trade.name, since_s=started_s)
     await control.let_prices_move()
     return coin
 
@@ -159,7 +159,7 @@ async def _newest(stack: Stack) -> str | None:
     if not running:
         typer.echo("no trade runs: open one with `hypertrader trade start`")
         return None
-    return running[0].coin
+    return running[0].name
 
 
 async def _hold_prices(stack: Stack) -> None:

@@ -17,6 +17,7 @@ from temporalio.client import Client
 from cli import screen
 from cli.common import console
 from cli.errors import CommandFailed
+from cli.names import coin_in
 from cli.trades import is_running, status
 from feed.endpoints import price_endpoints
 from feed.stream import PriceStream
@@ -37,23 +38,24 @@ def on_interrupt() -> asyncio.Event:
 
 async def watch(
     client: Client,
-    coin: str,
+    trade: str,
     settings: Settings,
     stop: asyncio.Event,
     *,
     web_url: str | None = None,
     next_too: bool = False,
 ) -> None:
-    """Returns when the trade has ended or `stop` is set; with `next_too` the coin's next trade is followed as well.
+    """Returns when the trade has ended or `stop` is set; with `next_too` the next one of its name is followed as well.
     Whoever does not answer is waited for."""
+    coin = coin_in(trade)
     hint = f"closed; `hypertrader trade start {coin} ...` opens the next, Ctrl-C stops" if next_too else None
     with _view(web_url) as view:
         async with _last_price(coin, settings) as price:
             closed = False
             while not stop.is_set():
                 try:
-                    if not closed or await is_running(client, coin):
-                        seen = await status(client, coin)
+                    if not closed or await is_running(client, trade):
+                        seen = await status(client, trade)
                         # A start may still be refused: until then the last trade stays in the picture.
                         if not (closed and seen.mode is Mode.OPENING):
                             closed = seen.mode is Mode.CLOSED

@@ -214,11 +214,12 @@ class CancelOutcome(Value):
 
 
 class FundingPayment(Value):
-    """`usd` is positive when received."""
+    """`usd` is positive when received; `size` is the position it was paid for. Without it: of a former release."""
 
     coin: str
     usd: Decimal
     time_ms: int
+    size: Decimal | None = None
 
 
 class PriceRange(Value):

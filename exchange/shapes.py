@@ -188,7 +188,12 @@ def funding(rows: Any) -> tuple[FundingPayment, ...]:
     """From `userFunding`, oldest first."""
     with shape_of("userFunding"):
         payments = [
-            FundingPayment(coin=row["delta"]["coin"], usd=Decimal(row["delta"]["usdc"]), time_ms=row["time"])
+            FundingPayment(
+                coin=row["delta"]["coin"],
+                usd=Decimal(row["delta"]["usdc"]),
+                time_ms=row["time"],
+                size=Decimal(row["delta"]["szi"]),
+            )
             for row in rows
             if row["delta"]["type"] == "funding"
         ]

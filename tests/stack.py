@@ -58,7 +58,7 @@ class TradeUnderTest:
         """Wait until the price that completes `line`, set already, is acted on."""
         price = self.price_of(line)
         self.line = line
-        self.status = await settled(self.floor.client, self.coin, price)
+        self.status = await settled(self.floor.client, self.status.name, price)
         return self.status
 
     def price_of(self, line: int) -> Decimal:
@@ -74,7 +74,7 @@ class TradeUnderTest:
 
     @property
     def handle(self) -> WorkflowHandle[Any, Any]:
-        return self.floor.client.get_workflow_handle(workflow_id(self.coin))
+        return self.floor.client.get_workflow_handle(workflow_id(self.status.name))
 
     async def net_on_exchange(self) -> Decimal:
         return Decimal((await self.floor.books())["positions"].get(self.coin, "0"))
@@ -91,7 +91,7 @@ class TradeUnderTest:
     async def close(self) -> None:
         from workflows.asked import Close
 
-        await trades.command(self.floor.client, self.coin, "close", Close(reason="the test is over"))
+        await trades.command(self.floor.client, self.status.name, "close", Close(reason="the test is over"))
 
 
 class Floor:
@@ -112,7 +112,7 @@ class Floor:
         status = await trades.start_trade(
             coin, margin, unit_size, yes=True, settings=self.settings, client=self.client, **terms
         )
-        await wait_until_followed(self.client, self.control, coin)
+        await wait_until_followed(self.client, self.control, status.name)
         return TradeUnderTest(self, coin, status)
 
     async def books(self) -> dict[str, Any]:

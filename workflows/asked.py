@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from activities.messages import Message
+from activities.messages import TRADE, Message
 from plans.plan import AccountName, Backstop, EntryRule, Size, TradingPlan
 from strategy.fibonacci import Fibonacci
 from strategy.ladder import V6, AtReset, Ladder
@@ -17,8 +17,9 @@ from strategy.risk import Limits
 from strategy.units import UnitMode
 
 
-def workflow_id(coin: str) -> str:
-    return f"trade-{coin}"
+def workflow_id(coin: str, name: str | None = None) -> str:
+    """Of a coin's trade; of one more on the coin, which has a name. ETH-hedge, as people call it, is both in one."""
+    return f"{TRADE}{coin}" if name is None else f"{TRADE}{coin}-{name}"
 
 
 Digits = Annotated[Decimal, Field(max_digits=40)]

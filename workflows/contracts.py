@@ -76,18 +76,30 @@ class Difference(Message):
     """Of others in this coin since both last agreed; the newest ten."""
     liquidated: bool
     at_ms: int
+    others: dict[str, Decimal] = Field(default_factory=dict)
+    """What other trades on the coin have of it, by their names."""
+
+    @property
+    def others_size(self) -> Decimal:
+        return sum(self.others.values(), Decimal(0))
 
     def same_as(self, other: "Difference") -> bool:
-        return (self.held_size, self.leverage) == (other.held_size, other.leverage)
+        mine, its = (each.held_size - each.others_size for each in (self, other))
+        return (mine, self.leverage) == (its, other.leverage)
 
 
 class FlatProof(Message):
-    """The exchange's own word that nothing is left: no position, no resting order."""
+    """The exchange's own word that nothing is left: no position, no resting order. Beside other trades on the coin:
+    nothing of this one."""
 
     asked_at_ms: int
     looks: int
     """How often it was asked until it said so."""
     cancelled_orders: int
+    left_size: Decimal = Decimal(0)
+    """That the exchange still holds in the coin, beside which the trade has nothing."""
+    others: dict[str, Decimal] = Field(default_factory=dict)
+    """What other trades have of it, by their names."""
 
 
 class Away(Message):
@@ -223,6 +235,14 @@ class TradeRecord(BaseModel):
     """The newest, for those reports."""
     near_liquidation: bool = False
     """And somebody was told."""
+    neighbours: list[str] = Field(default_factory=list)
+    """Trade ids of others on the coin and account."""
+    former_neighbours: list[str] = Field(default_factory=list)
+    """The newest of those that are over: what they traded was no hand."""
+    neighbours_found: bool = False
+    """Since then new ones make themselves known."""
+    unsettled: str | None = None
+    """Why the last look passed no verdict."""
     notices: list[Notice] = Field(default_factory=list)
     """Not delivered yet."""
     new_unit_size: Decimal | None = None

@@ -18,6 +18,8 @@ with workflow.unsafe.imports_passed_through():
         OrderRequest,
         Outage,
         orders_queue,
+        tag_in,
+        tag_of,
     )
     from exchange.errors import RejectReason
     from exchange.grid import limit_price, round_price
@@ -29,7 +31,6 @@ with workflow.unsafe.imports_passed_through():
     from telemetry.tracing import child_traceparent, emit_span
     from workflows.contracts import LastOrder, TradeRecord
     from workflows.diary import Diary, now_ms
-    from workflows.standing import cloid_tag
 
 T = TypeVar("T")
 
@@ -64,16 +65,16 @@ class Desk:
         """An intent is made so that it is right too in a trade that goes on from a backup."""
 
     @property
-    def _tag(self) -> str:
+    def tag(self) -> str:
         assert self._record.trade is not None
-        return cloid_tag(self._record.trade.trade_id)
+        return tag_of(self._record.trade.trade_id)
 
     def is_ours(self, fill: Fill) -> bool:
         record = self._record
         if fill.cloid is None:
             return False
         # Orders of release 0.1.0 had no tag.
-        return fill.cloid[2:18] == self._tag or fill.cloid in {order.cloid for order in record.last_orders}
+        return tag_in(fill.cloid) == self.tag or fill.cloid in {order.cloid for order in record.last_orders}
 
     async def prepare(self, qty: Decimal, price: Decimal, *, reduce_only: bool = False) -> Intent:
         """Fix an order for good: buy (`qty` > 0) or sell, not further from `price` than the trade's slippage."""
@@ -86,7 +87,7 @@ class Desk:
             self.preparing = False
         self.may_be_restored = not self.as_in_0_1 and workflow.patched("may be restored from a backup")
         return Intent(
-            cloid=f"0x{self._tag}{self._own(nonce)}",
+            cloid=f"0x{self.tag}{self._own(nonce)}",
             account=record.account,
             signer=record.signer,
             nonce=nonce,
@@ -213,11 +214,11 @@ class Desk:
         )
         return found
 
-    async def cancel_resting(self) -> int:
-        """Take all resting orders in the coin off the book; how many there were."""
+    async def cancel_resting(self, own_tag: str | None = None) -> int:
+        """Take all resting orders in the coin off the book, or those with the tag; how many there were."""
         cancelled: int = await workflow.execute_activity(
             "cancel_resting",
-            self._look_request(None),
+            self._look_request(None).model_copy(update={"own_tag": own_tag}),
             result_type=int,
             start_to_close_timeout=ANSWERS_WITHIN,
             retry_policy=_LOOK_AGAIN,
@@ -235,6 +236,9 @@ class Desk:
             since_ms=since_ms,
             funding_since_ms=record.funding_ms,
             away=away,
+            trade_id=record.trade.trade_id if record.trade is not None else "",
+            neighbours=tuple(record.neighbours),
+            find_neighbours=not record.neighbours_found,
         )
 
     async def draw_nonce(self) -> int:
@@ -313,25 +317,33 @@ def execution_of(outcome: OrderOutcome) -> Execution:
 
 
 async def inspect_market(network: str, coin: str) -> MarketFacts:
-    return await _ask("inspect_market", network, coin, MarketFacts, "rules, position and margin")
+    """Also makes this trade known to the others on the coin."""
+    question = MarketQuestion(network=network, coin=coin, trade_id=own_trade_id())
+    return await _ask("inspect_market", question, MarketFacts, "rules, position and margin")
 
 
 async def current_price(network: str, coin: str) -> Decimal:
-    return await _ask("current_price", network, coin, Decimal, "price")
+    return await _ask("current_price", MarketQuestion(network=network, coin=coin), Decimal, "price")
 
 
 async def read_position(network: str, coin: str) -> Position:
-    return await _ask("read_position", network, coin, Position, "position")
+    return await _ask("read_position", MarketQuestion(network=network, coin=coin), Position, "position")
 
 
-async def _ask(activity: str, network: str, coin: str, answer: type[T], what: str) -> T:
+def own_trade_id() -> str:
+    info = workflow.info()
+    # The workflow id comes again with the next trade of its name; its first run's id never does.
+    return f"{info.workflow_id}/{info.first_execution_run_id}"
+
+
+async def _ask(activity: str, question: MarketQuestion, answer: type[T], what: str) -> T:
     """A question to the exchange, asked again until it is answered."""
     found: T = await workflow.execute_activity(
         activity,
-        MarketQuestion(network=network, coin=coin),
+        question,
         result_type=answer,
         start_to_close_timeout=ANSWERS_WITHIN,
         retry_policy=_ASK_AGAIN,
-        summary=f"{what} of {coin}",
+        summary=f"{what} of {question.coin}",
     )
     return found

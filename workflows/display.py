@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import TradeSummary
+    from activities.messages import TradeSummary, trade_name
     from plans.entry import entry_words
     from strategy.hedge_steps import level_prices
     from strategy.state import Losses, TradeState
@@ -95,6 +95,7 @@ def status_view(record: TradeRecord, workflow_id: str, *, order_in_flight: bool,
         attention=record.attention,
         difference=record.difference,
         agreed_ms=record.agreed_ms,
+        unsettled=record.unsettled,
         flat_proof=record.flat_proof,
         away=tuple(record.away_reports),
         ledger=ledger_view(state, price) if state and price is not None else None,
@@ -176,6 +177,7 @@ def portfolio_lines(portfolio: str | None, open_ask: OpenAsk | None, taken_usd: 
 def details_markdown(record: TradeRecord) -> str:
     """The Web UI's current details: phase, ledger, next triggers, last orders, and anything a person must know."""
     state, price = record.state, record.last_price
+    name = trade_name(record.trade.trade_id) if record.trade is not None else record.input.coin
     if record.mode is Mode.WAITING:
         return f"**{record.input.coin}** waits for its entry: {entry_words(record.input.entry)}; last price {price}"
     if record.mode is Mode.ASKING:
@@ -185,7 +187,7 @@ def details_markdown(record: TradeRecord) -> str:
     down, up = state.grid.next_lines(state.line)
     ledger = state.ledger
     lines = [
-        f"### {record.input.coin} {state.phase} · {record.mode.value}",
+        f"### {name} {state.phase} · {record.mode.value}",
         f"unit **{state.current_unit}** · peak {state.peak_unit} · valley {state.valley_unit} · cycle {state.cycle}",
         "",
         "| long | short (entry) | cash | equity |",

@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import Outage, Tracking, TradeSummary, UnitsMoved
+    from activities.messages import Greeting, Neighbour, Outage, Tracking, TradeSummary, UnitsMoved
     from journal.entries import Standing
     from strategy.fold import turning_points, watched
     from workflows.asked import Adopt, Close, Edit, Pause, Rehedge, Release, Resume, SetUnitSize, Stop
@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.diary import now_ms
     from workflows.display import ledger_view, status_view, summary_view
     from workflows.granting import Granted, Leave, Review
+    from workflows.neighbours import Neighbours
     from workflows.standing import standing_of
     from workflows.status import LedgerView, TradeStatus
     from workflows.updates import Updates
@@ -51,6 +52,7 @@ class Handlers(Updates):
 
     _book: Book
     _backstop: Backstop
+    _neighbours: Neighbours
 
     @workflow.query(description="Everything about the trade, for people and programs")
     def status(self) -> TradeStatus:
@@ -87,6 +89,14 @@ class Handlers(Updates):
         return Tracking(
             coin=record.input.coin, grid=grid, line=line, since_ms=record.since_ms, last_tid=record.last_tid
         )
+
+    @workflow.query(description="What it tells another trade on its coin")
+    def neighbour(self) -> Neighbour:
+        return self._neighbours.said_to_them()
+
+    @workflow.signal(name="neighbour", description="From another trade on its coin: it is there, or sees a difference")
+    def neighbour_greets(self, given: Any = None, *extra: Any) -> None:
+        self._neighbours.heard(self._commands.read(Greeting, given, extra))
 
     @workflow.signal(description="From the feed: the prices that completed units")
     def units_moved(self, given: Any = None, *extra: Any) -> None:

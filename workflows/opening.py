@@ -1,5 +1,6 @@
 """Opening a trade: all is checked before anything is sent, and what is refused ends the workflow with one line."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 
@@ -19,8 +20,16 @@ with workflow.unsafe.imports_passed_through():
     from strategy.values import Execution, plain, round_down
     from workflows.asked import TradeInput
     from workflows.contracts import Mode, TradeRecord
-    from workflows.desk import WORTH_A_NEW_INTENT, Desk, current_price, inspect_market, read_position
+    from workflows.desk import (
+        WORTH_A_NEW_INTENT,
+        Desk,
+        current_price,
+        inspect_market,
+        own_trade_id,
+        read_position,
+    )
     from workflows.diary import Diary, now_ms
+    from workflows.neighbours import Neighbours
 
 EXPECTED_SLIPPAGE_BPS = Decimal(1)
 TRIES_MAX = 5
@@ -49,6 +58,9 @@ async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
     record.asset, record.size_decimals = facts.rules.asset, facts.rules.size_decimals
     record.slippage_bps, record.maintenance_rate = facts.slippage_bps, facts.rules.maintenance_rate
     record.trade = _trade_ref(record)
+    if facts.others is not None:
+        record.neighbours_found = True
+        Neighbours(record).met(facts.others)
     await desk.set_leverage(leverage)
     terms = Terms(
         coin=asked.coin,
@@ -78,11 +90,9 @@ async def open_trade(record: TradeRecord, desk: Desk, diary: Diary) -> None:
 
 
 def _trade_ref(record: TradeRecord) -> TradeRef:
-    info = workflow.info()
     return TradeRef(
-        # The workflow id comes again with the coin's next trade; its first run's id never does.
-        trade_id=f"{info.workflow_id}/{info.first_execution_run_id}",
-        workflow_id=info.workflow_id,
+        trade_id=own_trade_id(),
+        workflow_id=workflow.info().workflow_id,
         coin=record.input.coin,
         account=record.account,
         network=record.input.network,
@@ -127,15 +137,33 @@ def _check(asked: TradeInput, facts: MarketFacts, proposal: Proposal) -> None:
         reasons.append(refusal)
     if rules.only_isolated:
         reasons.append(f"{coin} allows isolated margin only; trades use cross margin: choose another coin")
-    if facts.position.size:
-        reasons.append(
-            f"the account already holds {facts.position.size:f} {coin} that no trade here opened: close it first "
-            f"(hypertrader exchange close {coin})"
-        )
+    reasons += _beside_others(facts, proposal)
     if facts.free_usd < margin_usd:
         reasons.append(f"margin is {margin_usd:f}; the account has {plain(facts.free_usd):f} USD free")
     if reasons:
         raise refused("; ".join(reasons))
+
+
+def _beside_others(facts: MarketFacts, proposal: Proposal) -> Iterator[str]:
+    """The coin has one position and one leverage at the exchange."""
+    coin, unclaimed = proposal.coin, facts.unclaimed_size
+    if unclaimed and facts.others:
+        names = ", ".join(each.name for each in facts.others)
+        yield f"the account holds {plain(unclaimed):f} {coin} more than its trades there ({names}): answer that first"
+    elif unclaimed:
+        yield (
+            f"the account already holds {unclaimed:f} {coin} that no trade here opened: close it first "
+            f"(hypertrader exchange close {coin})"
+        )
+    for each in facts.others or ():
+        leverage = each.leverage or facts.rules.max_leverage
+        if each.is_stopped:
+            yield f"trade {each.name} was stopped: release it first (hypertrader trade release {each.name})"
+        elif leverage != proposal.leverage:
+            yield (
+                f"leverage is {proposal.leverage}; the exchange has one for a coin, and trade {each.name} runs with "
+                f"{leverage}"
+            )
 
 
 def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> str | None:
@@ -159,6 +187,14 @@ def _held_otherwise(coin: str, held: Decimal) -> ApplicationError:
     )
 
 
+async def _unclaimed(record: TradeRecord) -> Decimal:
+    """What the account holds now and no other trade has."""
+    asked = record.input
+    if record.neighbours:
+        return (await inspect_market(asked.network, asked.coin)).unclaimed_size
+    return (await read_position(asked.network, asked.coin)).size
+
+
 async def _buy(
     record: TradeRecord, desk: Desk, terms: Terms, margin_usd: Decimal, price: Decimal, known_ms: int
 ) -> tuple[Execution, int]:
@@ -170,8 +206,11 @@ async def _buy(
         if record.close_reason is not None and not desk.as_in_0_1:
             break
         if desk.may_be_restored and intent.nonce - known_ms > LATE_MS:
+            if size and record.neighbours:
+                # Two that open may not wait for each other's word: no more is bought.
+                break
             # An opening of a backup may have gone on without us: what it bought is not bought twice.
-            held = (await read_position(record.input.network, terms.coin)).size
+            held = await _unclaimed(record)
             if held != size and not size:
                 raise _held_otherwise(terms.coin, held)
             if held != size:

@@ -5,7 +5,6 @@ with the entries, in one transaction; what the trade did after the last of them,
 """
 
 from collections.abc import Sequence
-from hashlib import sha256
 
 from pydantic import JsonValue
 
@@ -24,11 +23,6 @@ NOT_KEPT = frozenset(
 """The journal has it already, or it tells people of what is past. All else is the trade."""
 PRICES_KEPT = 1_000
 ORDERS_IN = (Mode.TRADING, Mode.PAUSED, Mode.ATTENTION)
-
-
-def cloid_tag(trade_id: str) -> str:
-    """The first half of every cloid of the trade, in hex: by it its fills are known among all others."""
-    return sha256(trade_id.encode()).hexdigest()[:16]
 
 
 class TradeStandings:

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from activities.messages import Message
+from activities.messages import Message, trade_name
 from strategy.fibonacci import Hedge
 from strategy.state import Losses
 from strategy.values import Phase
@@ -78,11 +78,18 @@ class TradeStatus(Message):
     """What the exchange holds otherwise; the answer is adopt, rehedge, release or close."""
     agreed_ms: int = 0
     """When exchange and ledger were last seen to agree."""
+    unsettled: str | None = None
+    """Why the last look could not say: another trade on the coin was in the middle of something, or silent."""
     flat_proof: FlatProof | None = None
     away: tuple[AwayReport, ...] = ()
     ledger: LedgerView | None
     last_orders: tuple[LastOrder, ...]
     notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """What it is called: ETH, or ETH-hedge."""
+        return trade_name(self.workflow_id)
 
 
 class TradeResult(Message):

@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.herald import Herald
     from workflows.leaving import has_earned_enough
     from workflows.messenger import Messenger
+    from workflows.neighbours import Neighbours
     from workflows.opening import check_beforehand, open_trade
     from workflows.reconcile import Reconciler
     from workflows.renewal import Renewal
@@ -55,7 +56,10 @@ class Trade(Handlers):
         self._herald = Herald(record, self._commands)
         self._book = Book(record, self._desk, self._diary, self._messenger, self._treasury, self._end)
         self._backstop = Backstop(record, self._desk, self._commands)
-        self._reconciler = Reconciler(record, self._desk, self._diary, self._backstop, self._messenger)
+        self._neighbours = Neighbours(record)
+        self._reconciler = Reconciler(
+            record, self._desk, self._diary, self._backstop, self._messenger, self._neighbours
+        )
         self._reconciles = False
         """False only in a run that release 0.1.0 began: it replays as it was, and is renewed as soon as it is live."""
         self._display = Display(record)
@@ -150,6 +154,7 @@ class Trade(Handlers):
                 asyncio.create_task(work)
                 for work in (
                     self._reconciler.look_now_and_then(),
+                    self._reconciler.look_again_when_unsettled(),
                     homecoming.report_forever(),
                     self._messenger.deliver_forever(),
                     close_at_expiry(self._record, self._end),

@@ -138,6 +138,11 @@ class Updates:
             return f"closed: nothing was opened on {record.input.coin}"
         if record.mode is Mode.ATTENTION:
             return f"attention: {record.attention}"
+        proof = record.flat_proof
+        if proof is not None and (proof.left_size or proof.others):
+            parts = ", ".join(f"{name} {plain(size):f}" for name, size in proof.others.items()) or "no trade's"
+            left = f"the exchange holds {plain(proof.left_size):f} {record.input.coin} ({parts})"
+            return f"{record.mode}: nothing of this trade is left; {left}"
         how = "is flat" if record.flat_proof is not None or not self._reconciles else "was released as it is"
         return f"{record.mode}: {record.input.coin} {how}"
 

@@ -52,7 +52,7 @@ async def tidy(floor: Floor) -> AsyncIterator[Floor]:
     yield floor
     await floor.control.disarm()
     await hypertrader("stop-all", env=floor.environment())
-    for coin in await trades.coins_running(floor.client):
+    for coin in await trades.names_running(floor.client):
         await ok(floor, "trade", "release", coin)
     finished, _ = await stop_all(floor, "--others-too")
     assert finished.code == 0, finished.err
@@ -62,11 +62,12 @@ async def test_stop_all_ends_flat_with_a_proof_and_latches_every_trade(tidy: Flo
     floor = tidy
     await floor.open("DOGE", price="0.4", margin=500, unit_size="0.001", leverage=10)
     await floor.open("SOL", price=200, margin=500, unit_size=1, leverage=10)
+    await floor.open("SOL", price=200, margin=500, unit_size=2, leverage=10, name="second")
     await ok(floor, "exchange", "buy", "AVAX", "40")
 
     left, report = await stop_all(floor, "--reason", "fire drill")
     assert left.code == 1 and "+40 AVAX" in left.error and "DOGE" not in left.error
-    assert [trade["mode"] for trade in report["trades"]] == ["stopped", "stopped"]
+    assert [trade["mode"] for trade in report["trades"]] == ["stopped"] * 3
     assert all(trade["proof"]["looks"] >= 2 for trade in report["trades"])
 
     _, found = await stop_all(floor, "--others-too")
@@ -80,7 +81,7 @@ async def test_stop_all_ends_flat_with_a_proof_and_latches_every_trade(tidy: Flo
         *("trade", "start", "SOL", "--margin", "100", "--unit-size", "1", "--yes"), env=floor.environment()
     )
     assert (again.code, again.error[:33]) == (1, "a trade on SOL already runs: see ")
-    for coin in ("SOL", "DOGE"):
+    for coin in ("SOL", "sol-second", "DOGE"):
         assert "without an order" in (await ok(floor, "trade", "release", coin)).out
     report_of = (await ok(floor, "trade", "report", "DOGE")).out
     assert "flat and nothing resting, as the exchange said at" in report_of
@@ -239,7 +240,7 @@ async def spot_order_resting(floor: Floor) -> AsyncIterator[str]:
 
 
 async def is_running(floor: Floor, coin: str) -> bool:
-    return coin in await trades.coins_running(floor.client)
+    return coin in await trades.names_running(floor.client)
 
 
 async def mode_is(floor: Floor, coin: str, mode: Mode) -> bool:

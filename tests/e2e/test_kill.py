@@ -5,7 +5,11 @@ from typing import Any
 
 import pytest
 
+from cli import trades
+from cli.paper import wait_until_followed
 from journal.entries import Decision, ResetRecord
+from plans.plan import TradingPlan
+from tests.feed.harness import until_async
 from tests.stack import Floor, TradeUnderTest
 
 PRICE = Decimal(2500)
@@ -58,3 +62,53 @@ async def test_a_killed_process_changes_nothing_about_a_cycle(floor: Floor) -> N
     assert set(undisturbed["cloids"] + disturbed["cloids"]) <= set(accepted)
     # The closing orders are the only others.
     assert len(accepted) == len(undisturbed["cloids"]) + len(disturbed["cloids"]) + 2
+
+
+HEDGE = TradingPlan.model_validate(
+    {
+        "name": "long-term",
+        "coin": "SOL",
+        "size": {"margin_usd": "1500"},
+        "leverage": 1,
+        "unit_size": "0.75",
+        "strategy": "fibonacci",
+        "accepts_costs": True,
+    }
+)
+
+
+@pytest.mark.timeout(240)
+async def test_a_ladder_and_a_plan_on_one_coin_each_keep_their_book_through_a_kill(floor: Floor) -> None:
+    ladder = await floor.open("SOL", price="149.9", margin=1000, unit_size=10, leverage=1)
+    opened = await trades.start_plan(floor.client, HEDGE, floor.settings, "long-term")
+    hedge = TradeUnderTest(floor, "SOL", opened)
+    await wait_until_followed(floor.client, floor.control, "SOL-long-term")
+    await hedge.reach(40)
+    await ladder_at(ladder, 3)
+    await hedge.reach(30)
+    await floor.control.set_price("SOL", hedge.price_of(24))
+    floor.stack.children["worker"].kill()
+    await hedge.rest_at(24)
+    await ladder_at(ladder, 2)
+    short, long = hedge.ledger.net, ladder.ledger.net
+    assert short < 0 < long
+    assert await ladder.net_on_exchange() == long + short
+
+    await ladder.close()
+    assert await hedge.net_on_exchange() == short
+    await hedge.rest_at(24)
+    await hedge.close()
+    books = await floor.books()
+    assert "SOL" not in books["positions"]
+    accepted = [order["cloid"] for order in books["acceptedOrders"]]
+    assert len(accepted) == len(set(accepted))
+
+
+async def ladder_at(trade: TradeUnderTest, unit: int) -> None:
+    """Once it has acted on a price that completed no more than this unit."""
+
+    async def there() -> bool:
+        trade.status = await trades.any_status(trade.floor.client, trade.status.name)
+        return trade.status.unit == unit and not trade.status.order_in_flight and not trade.status.order_due
+
+    await until_async(there, timeout_s=30)
