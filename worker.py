@@ -32,6 +32,8 @@ from journal.store import Journal
 from settings import Settings
 from telemetry import logs, tracing
 from workflows.guard import SafeHandlers
+from workflows.portfolio.scheduled import ScheduledRebalancing
+from workflows.portfolio.stopping import AccountStop
 from workflows.portfolio.workflow import Portfolio
 from workflows.steady import SteadyRunner
 from workflows.trade import Trade
@@ -108,7 +110,7 @@ def _worker(client: Client, queue: str, activities: Sequence[Callable[..., Any]]
     return Worker(
         client,
         task_queue=queue,
-        workflows=[Trade, Portfolio],
+        workflows=[Trade, Portfolio, ScheduledRebalancing, AccountStop],
         activities=activities,
         workflow_runner=workflow_runner(),
         # The SDK would read all code there is for it, which takes half a second.

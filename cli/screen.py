@@ -24,7 +24,7 @@ BAR_WIDTH = 72
 ORDERS_SHOWN = 6
 VERSIONS_SHOWN = 3
 
-_PHASE_STYLE = {"ADVANCE": "bold green", "RETRACEMENT": "bold yellow", "DECLINE": "bold red", "RECOVERY": "bold cyan"}
+PHASE_STYLE = {"ADVANCE": "bold green", "RETRACEMENT": "bold yellow", "DECLINE": "bold red", "RECOVERY": "bold cyan"}
 _FONT_FACE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
@@ -115,7 +115,7 @@ def _plan_lines(status: TradeStatus) -> list[str]:
 
 def _headline(status: TradeStatus) -> Text:
     phase = str(status.phase or status.mode.value)
-    text = Text.assemble((f" {phase} ", _PHASE_STYLE.get(phase, "bold")))
+    text = Text.assemble((f" {phase} ", PHASE_STYLE.get(phase, "bold")))
     for name, value in (
         ("unit", status.unit),
         ("peak", status.peak),

@@ -1,23 +1,31 @@
 """`hypertrader stop-all`: every trade closed and latched, and the exchange's own word that the account is flat."""
 
+import asyncio
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 import typer
 from pydantic import BaseModel
+from temporalio.service import RPCError
 
-from cli import leftovers
+from cli import durable_stop, leftovers
 from cli.common import AsJson, echo_json, make_state_dir, run, settings
+from cli.durable_stop import DurableStop
 from cli.errors import CommandFailed
 from cli.history import utc
 from cli.stopping import StoppedTrade, stop_trades
 from cli.venue import Holdings, Venue
+from connection import TemporalUnreachable, connect
 from exchange.network import SetupRefused, load_key
 from exchange.signing import PrivateKey
 from settings import Settings
 from strategy.values import plain
 from workflows.asked import Stop
+from workflows.portfolio.asked import EmergencyStop
+
+DURABLE_GRACE_S = 5.0
+"""For the workflow's own proof, when ours is there."""
 
 
 class AccountAtEnd(BaseModel):
@@ -40,6 +48,8 @@ class StopReport(BaseModel):
     asked_at_ms: int
     trades: list[StoppedTrade]
     accounts: list[AccountAtEnd]
+    durable: list[DurableStop]
+    """What stops them beside this command, and goes on when it is gone: portfolios, or a workflow of its own."""
     troubles: list[str]
     """What could not be asked, or not be done."""
     flat: bool
@@ -60,7 +70,8 @@ def stop_all(
 ) -> None:
     """Emergency: close every trade, and order nothing for it until it is released. Exit code 0 when all is flat.
 
-    What is asked is kept by Temporal: a trade whose worker is down stops as soon as one is back.
+    What is asked is kept by Temporal: a trade whose worker is down stops as soon as one is back. A portfolio that runs
+    begins nothing until it is released.
     """
     chosen = settings()
     report = run(_stop_all(chosen, Stop(reason=reason), others_too, wait_s))
@@ -79,9 +90,14 @@ async def _stop_all(chosen: Settings, asked: Stop, others_too: bool, wait_s: flo
     asked_at_ms, deadline_s = time.time_ns() // 1_000_000, time.monotonic() + wait_s
     key, no_key = _key(chosen)
     if others_too and no_key:
-        _say(f"what no trade holds can't be closed: {no_key}")
+        _say(f"what no trade holds can be closed by the worker alone: {no_key}")
     # Whatever else is amiss, the trades are told first.
-    stopped = await stop_trades(chosen, asked, deadline_s, _say)
+    stopped, told = await asyncio.gather(
+        stop_trades(chosen, asked, deadline_s, _say),
+        durable_stop.tell_until_taken(chosen, EmergencyStop(everything=others_too, reason=asked.reason), deadline_s),
+    )
+    if others_too and no_key:
+        told = await _heard(chosen, told, deadline_s)
     troubles = [stopped.trouble] if stopped.trouble else []
     addresses = _addresses(chosen, key, stopped.trades)
     if not addresses:
@@ -93,14 +109,32 @@ async def _stop_all(chosen: Settings, asked: Stop, others_too: bool, wait_s: flo
         at_end = [each.not_closed_because(no_key) for each in at_end]
     looked_at = {each.account for each in at_end if each.held is not None}
     troubles += _unsettled(stopped.trades, looked_at, chosen)
-    clear = all(each.held is not None and not each.held.coins for each in at_end)
+    flat = not troubles and all(each.held is not None and not each.held.coins for each in at_end)
     return StopReport(
         asked_at_ms=asked_at_ms,
         trades=list(stopped.trades),
         accounts=at_end,
+        durable=await _heard(chosen, told, time.monotonic() + DURABLE_GRACE_S, is_done=flat),
         troubles=troubles,
-        flat=clear and not troubles,
+        flat=flat,
     )
+
+
+async def _heard(
+    chosen: Settings, told: Sequence[DurableStop], deadline_s: float, *, is_done: bool = False
+) -> list[DurableStop]:
+    """How far each is, as long as Temporal says it; with `is_done` nothing goes on afterwards."""
+    if not told:
+        return []
+    try:
+        client = await connect(chosen)
+        seen = await durable_stop.until_flat(client, told, deadline_s)
+        if is_done:
+            await durable_stop.end_what_waits(client, seen)
+    except (TemporalUnreachable, RPCError) as error:
+        _say(f"{', '.join(each.workflow_id for each in told)} was told, and not heard of again: {error}")
+        return list(told)
+    return seen
 
 
 def _key(chosen: Settings) -> tuple[PrivateKey | None, str | None]:
@@ -172,7 +206,15 @@ def _print(report: StopReport, record: str) -> None:
             spot = ", ".join(sorted({order.coin for order in each.held.spot_resting}))
             if spot:
                 typer.echo(f"account {each.account}: spot orders rest in {spot}; they move no perpetual: left alone")
+    for told in report.durable:
+        typer.echo(f"{told.workflow_id}: {_heard_of(told)}")
     typer.echo(f"record: {record}")
+
+
+def _heard_of(told: DurableStop) -> str:
+    proof = told.latch.proof if told.latch else None
+    word = f"flat, {proof.words}" if proof else (told.latch.trouble if told.latch else None) or "no proof yet"
+    return f"{word}; it begins nothing until `hypertrader portfolio release`" if told.is_portfolio else word
 
 
 def _left(report: StopReport) -> Iterator[str]:

@@ -5,30 +5,20 @@
 Every function raises CommandFailed (one line, with what to do) for what a person can do something about.
 """
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from pydantic import BaseModel
-from temporalio.client import (
-    Client,
-    WorkflowExecution,
-    WorkflowExecutionStatus,
-    WorkflowHandle,
-    WorkflowQueryFailedError,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
-)
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.messages import TRADES_QUEUE, Message, trade_name
-from cli.errors import CommandFailed, CommandRefused
+from cli.asking import ANSWER_TIMEOUT_S, Asked, ask, sorted_failures, told
+from cli.errors import CommandFailed
 from cli.names import checked_name
 from cli.opening import refusal, wait_until_open
 from cli.venue import Venue
@@ -39,16 +29,12 @@ from strategy.ladder import V6, AtReset, Ladder
 from strategy.units import UnitMode
 from workflows.asked import Edit, TradeInput, workflow_id
 from workflows.contracts import Mode, TradeRecord
-from workflows.status import ASK_AGAIN, TradeStatus
+from workflows.status import TradeStatus
 
 Number = Decimal | int | str
 
-ANSWER_TIMEOUT_S = 15.0
 TASK_TIMEOUT = timedelta(seconds=3)
-"""So long a trade waits for a worker that died with its task in hand."""
-ASK_TIMEOUT_S = 3.0
-"""Of one question, of all that are asked within the other."""
-ASKS_AGAIN_AFTER_S = 0.1
+"""So long a workflow waits for a worker that died with its task in hand."""
 CLOSE_TIMEOUT_S = 120.0
 LIST_TIMEOUT = timedelta(seconds=5)
 SLOW = ("close", "stop", "adopt", "rehedge", "release")
@@ -56,7 +42,6 @@ SLOW = ("close", "stop", "adopt", "rehedge", "release")
 _RUNNING = "ExecutionStatus = 'Running'"
 _ALL = "ExecutionStatus != 'ContinuedAsNew' AND ExecutionStatus != 'Failed'"
 """Only an opening ever fails, and a run that was continued has a newer one."""
-_NO_WORKER = "is `hypertrader worker` running? (`hypertrader doctor` tells)"
 
 
 async def start_trade(
@@ -156,26 +141,7 @@ async def status(client: Client, trade: str) -> TradeStatus:
 
 async def any_status(client: Client, trade: str) -> TradeStatus:
     """Also of a start that came to nothing: it stays in mode `opening`."""
-    deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
-    async with _sorted_failures(trade):
-        while True:
-            try:
-                found: TradeStatus = await _handle(client, trade).query(
-                    "status", result_type=TradeStatus, rpc_timeout=timedelta(seconds=ASK_TIMEOUT_S)
-                )
-            except (RPCError, WorkflowQueryFailedError) as error:
-                if not _is_worth_asking_again(error) or time.monotonic() > deadline_s:
-                    raise
-                await asyncio.sleep(ASKS_AGAIN_AFTER_S)
-            else:
-                return found
-
-
-def _is_worth_asking_again(error: RPCError | WorkflowQueryFailedError) -> bool:
-    """A question that a dead worker took with it is never answered, and the next one may be."""
-    if isinstance(error, RPCError):
-        return error.status in (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED)
-    return ASK_AGAIN in str(error)
+    return await ask(_handle(client, trade), "status", TradeStatus, _asked(trade))
 
 
 async def command(client: Client, trade: str, name: str, asked: Message) -> str:
@@ -185,9 +151,7 @@ async def command(client: Client, trade: str, name: str, asked: Message) -> str:
     """
     timeout_s = CLOSE_TIMEOUT_S if name in SLOW else ANSWER_TIMEOUT_S
     async with _sorted_failures(trade):
-        answer: str = await _handle(client, trade).execute_update(
-            name, asked, result_type=str, rpc_timeout=timedelta(seconds=timeout_s)
-        )
+        answer = await told(_handle(client, trade), name, asked, timeout_s)
         if answer.startswith("attention:"):
             raise CommandFailed(answer)
         if name in ("close", "release") and not answer.startswith("closing:"):
@@ -282,46 +246,16 @@ def _handle(client: Client, trade: str) -> WorkflowHandle[Any, Any]:
     return client.get_workflow_handle(workflow_id(trade))
 
 
-@asynccontextmanager
-async def _sorted_failures(trade: str) -> AsyncIterator[None]:
-    """What Temporal and the trade answer, as one line each."""
-    began_s = time.monotonic()
-    try:
-        yield
-    except WorkflowUpdateFailedError as error:
-        raise CommandRefused(_innermost(error)) from error
-    except WorkflowQueryFailedError as error:
-        raise CommandFailed(f"the trade on {trade} can't answer: {error}") from error
-    except (WorkflowUpdateRPCTimeoutOrCancelledError, asyncio.CancelledError) as error:
-        if isinstance(error, asyncio.CancelledError):
-            raise
-        raise CommandFailed(
-            f"the trade on {trade} did not answer in {time.monotonic() - began_s:.0f} s: {_NO_WORKER}; "
-            f"what was asked may still be done when one is back"
-        ) from error
-    except RPCError as error:
-        kind = CommandRefused if error.status is RPCStatusCode.NOT_FOUND else CommandFailed
-        raise kind(_rpc_line(error, trade)) from error
+def _asked(trade: str) -> Asked:
+    return Asked(
+        name=f"the trade on {trade}",
+        unknown=f"no trade on {trade} is known: `hypertrader trade list` shows those that run",
+        ended=f"the trade on {trade} has ended: see `hypertrader trade history {trade}`",
+    )
 
 
-def _rpc_line(error: RPCError, trade: str) -> str:
-    match error.status:
-        case RPCStatusCode.NOT_FOUND if "completed" in str(error):
-            return f"the trade on {trade} has ended: see `hypertrader trade history {trade}`"
-        case RPCStatusCode.NOT_FOUND:
-            return f"no trade on {trade} is known: `hypertrader trade list` shows those that run"
-        case RPCStatusCode.DEADLINE_EXCEEDED | RPCStatusCode.CANCELLED:
-            return f"the trade on {trade} did not answer: {_NO_WORKER}"
-        case RPCStatusCode.UNAVAILABLE:
-            return "Temporal does not answer: start it with `hypertrader up`, or name its address with --temporal"
-        case _:
-            return f"Temporal: {error}"
-
-
-def _innermost(error: BaseException) -> str:
-    while (cause := getattr(error, "cause", None)) is not None:
-        error = cause
-    return str(getattr(error, "message", error))
+def _sorted_failures(trade: str) -> AbstractAsyncContextManager[None]:
+    return sorted_failures(_asked(trade))
 
 
 def _decimal(name: str, value: Number) -> Decimal:

@@ -5,12 +5,13 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from typing import Protocol
 
 import typer
+from rich.console import RenderableType
 from rich.live import Live
 from temporalio.client import Client
 
@@ -65,6 +66,23 @@ async def watch(
                 if closed and not next_too:
                     return
                 await pause(stop, REFRESH_S)
+
+
+async def follow(picture: Callable[[], Awaitable[tuple[RenderableType, str]]], stop: asyncio.Event) -> None:
+    """Show it until `stop` is set: the picture on a terminal, elsewhere its line whenever that changes."""
+    said: str | None = None
+    with Live(console=console, auto_refresh=False) if console.is_terminal else contextlib.nullcontext() as live:
+        while not stop.is_set():
+            try:
+                seen, line = await picture()
+            except CommandFailed as error:
+                seen = line = f"waiting: {error}"
+            if live is not None:
+                live.update(seen, refresh=True)
+            elif line != said:
+                typer.echo(line)
+            said = line
+            await pause(stop, REFRESH_S)
 
 
 async def pause(stop: asyncio.Event, seconds: float) -> None:

@@ -4,7 +4,7 @@ A number stays what is written: it is never read as a float. Nor does `off` mean
 """
 
 import json
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -42,7 +42,7 @@ def read_plan(path: Path) -> TradingPlan:
         raise BadPlanError(f"{path}: {error}") from error
 
 
-def read_data(path: Path) -> Any:
+def read_data(path: Path, what: str = "a plan") -> Any:
     """What a YAML or JSON file holds, its numbers as text. Raises BadPlanError."""
     if path.suffix.lower() not in ENDINGS:
         raise BadPlanError(f"{path}: its name ends in {path.suffix or 'nothing'}; {' or '.join(ENDINGS)} can be read")
@@ -52,14 +52,14 @@ def read_data(path: Path) -> Any:
     except OSError as error:
         raise BadPlanError(f"{path}: can't be read: {error.strerror or error}") from error
     if len(raw) > SIZE_MAX_BYTES:
-        raise BadPlanError(f"{path}: is longer than {SIZE_MAX_BYTES} bytes; no plan is")
+        raise BadPlanError(f"{path}: is longer than {SIZE_MAX_BYTES} bytes; that is not {what}")
     try:
         text = raw.decode()
         return from_json(text) if path.suffix.lower() == ".json" else from_yaml(text)
     except BadPlanError as error:
         raise BadPlanError(f"{path}: {error}") from error
     except (UnicodeDecodeError, RecursionError, yaml.YAMLError, json.JSONDecodeError) as error:
-        raise BadPlanError(f"{path}: is not a plan: {' '.join(str(error).split())}") from error
+        raise BadPlanError(f"{path}: is not {what}: {' '.join(str(error).split())}") from error
 
 
 def plan_of(data: object) -> TradingPlan:
@@ -74,10 +74,10 @@ def plan_of(data: object) -> TradingPlan:
         raise BadPlanError(problems(error)) from error
 
 
-def dumped(plan: TradingPlan) -> str:
-    """The plan as YAML, in the fields' order; what is not set is left out."""
+def dumped(value: Value) -> str:
+    """A plan as YAML, in the fields' order; what is not set is left out."""
     text: str = yaml.dump(
-        _stated(plan), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
+        _stated(value), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=100, allow_unicode=True
     )
     return text
 
@@ -90,7 +90,7 @@ def _stated(value: Value) -> dict[str, Any]:
             continue
         plainly = _stated(given) if isinstance(given, Value) else given
         if isinstance(given, tuple):
-            plainly = [_stated(each) for each in given]
+            plainly = [_stated(each) if isinstance(each, Value) else each for each in given]
         if plainly != {}:
             stated[name] = plainly
     return stated
@@ -101,9 +101,9 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **TradingPlan.model_json_schema()}
 
 
-def problems(error: ValidationError) -> str:
-    """Each field once, with its value and what is allowed, on one line."""
-    found = [(field, list(same)) for field, same in groupby(error.errors(include_url=False), key=_field)]
+def problems(error: ValidationError, named: Callable[[ErrorDetails], str] | None = None) -> str:
+    """Each field once, with its value and what is allowed, on one line. `named` says how a field is called."""
+    found = [(field, list(same)) for field, same in groupby(error.errors(include_url=False), key=named or _field)]
     # A list that lacks what is wrong in it is no second mistake.
     inside = tuple(field for field, _ in found)
     return "; ".join(

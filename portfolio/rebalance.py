@@ -17,24 +17,43 @@ class Resize(Value):
     to_usd: Decimal
 
 
+class Worth(Value):
+    """One trade now, in USD."""
+
+    usd: Decimal
+    open_usd: Decimal
+    """Of it, the result of the cycle that runs: the book hears of it when the cycle ends."""
+
+
 @exact
-def resizes(terms: PortfolioTerms, book: Book, worth_usd: Mapping[str, Decimal]) -> tuple[Resize, ...]:
+def resizes(terms: PortfolioTerms, book: Book, worth: Mapping[str, Worth]) -> tuple[Resize, ...]:
     """For the coins that are off their share by more than the band; who shrinks comes first, for it pays the others.
 
-    `worth_usd` is each trade's equity now: what they are worth beyond what they were given is divided too. Trades of
-    one coin keep their proportions. A coin without a share is left to its exit, and one without a trade to its start.
+    Open results are divided too. Trades of one coin keep their proportions, and those that nobody could ask are left
+    alone. A coin without a share is left to its exit, and one without a trade to its start.
     """
-    open_usd = sum(worth_usd.values(), ZERO) - book.allocated_usd
-    book = book.model_copy(update={"capital_usd": book.capital_usd + open_usd})
+    book = valued(book, worth)
     band_usd = terms.band * max(book.capital_usd - book.owed_usd, ZERO)
     found: list[Resize] = []
     for coin in terms.shares:
-        trades = [trade for trade, each in book.allocations.items() if each.coin == coin]
-        has_usd = sum((worth_usd[trade] for trade in trades), ZERO)
+        trades = {trade: each.margin_usd for trade, each in book.allocations.items() if each.coin == coin}
+        has_usd = sum(trades.values(), ZERO)
         should_usd = target_usd(terms, book, coin)
         if has_usd > 0 and abs(has_usd - should_usd) > band_usd:
-            found += [_resize(trade, coin, worth_usd[trade], should_usd / has_usd) for trade in trades]
+            found += [_resize(each, coin, trades[each], should_usd / has_usd) for each in trades if each in worth]
     return tuple(sorted(found, key=lambda each: each.to_usd - each.from_usd))
+
+
+@exact
+def valued(book: Book, worth: Mapping[str, Worth]) -> Book:
+    """With each trade at what it is worth now, and the whole as well; those that nobody could ask at what they were
+    given."""
+    known = {trade: worth[trade] for trade in book.allocations if trade in worth}
+    open_usd = sum((each.open_usd for each in known.values()), ZERO)
+    now = {trade: book.allocations[trade].model_copy(update={"margin_usd": each.usd}) for trade, each in known.items()}
+    return book.model_copy(
+        update={"capital_usd": plain(book.capital_usd + open_usd), "allocations": {**book.allocations, **now}}
+    )
 
 
 def _resize(trade: str, coin: str, worth_usd: Decimal, factor: Decimal) -> Resize:

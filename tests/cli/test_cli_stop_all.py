@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from cli import trades
+from cli import portfolios, trades
 from cli.errors import CommandFailed
 from cli.stopping import stop_trade
+from portfolio.terms import PortfolioTerms
 from tests.cli.conftest import Finished, hypertrader
 from tests.exchange.conftest import Proxy, start_server
 from tests.feed.harness import Cable, until, until_async
@@ -69,6 +70,9 @@ async def test_stop_all_ends_flat_with_a_proof_and_latches_every_trade(tidy: Flo
     assert left.code == 1 and "+40 AVAX" in left.error and "DOGE" not in left.error
     assert [trade["mode"] for trade in report["trades"]] == ["stopped"] * 3
     assert all(trade["proof"]["looks"] >= 2 for trade in report["trades"])
+    [told] = report["durable"]
+    assert told["workflow_id"] == "emergency-stop-main"
+    assert [each["coin"] for each in told["latch"]["proof"]["left"]["positions"]] == ["AVAX"]
 
     _, found = await stop_all(floor, "--others-too")
     [account] = found["accounts"]
@@ -99,17 +103,40 @@ async def test_without_a_key_the_account_of_the_trades_is_looked_at(tidy: Floor,
     assert [file.name for file in (tmp_path / "elsewhere").iterdir()] == [f"stop-all-{report['asked_at_ms']}.json"]
 
 
-async def test_a_missing_key_is_said_first_and_keeps_no_trade_from_being_stopped(tidy: Floor, tmp_path: Path) -> None:
+async def test_a_missing_key_is_said_first_and_the_worker_closes_what_no_trade_holds(
+    tidy: Floor, tmp_path: Path
+) -> None:
     await tidy.open("SOL", price=200, margin=500, unit_size=1, leverage=10)
     await ok(tidy, "exchange", "buy", "AVAX", "40")
-    finished, report = await stop_all(tidy, "--others-too", HYPERTRADER_STATE_DIR=str(tmp_path))
-    first, last = finished.err.strip().splitlines()
-    assert (
-        first == f"what no trade holds can't be closed: there is no key in {tmp_path}: name the folder with --state-dir"
+    no_key = f"there is no key in {tmp_path}: name the folder with --state-dir"
+    elsewhere = {"HYPERTRADER_STATE_DIR": str(tmp_path), "HYPERTRADER_ACCOUNT": tidy.account}
+
+    finished, report = await stop_all(
+        tidy, "--others-too", "--wait-s", "1", **elsewhere, HYPERTRADER_TEMPORAL_ADDRESS="127.0.0.1:9"
     )
+    first, *_, last = finished.err.strip().splitlines()
+    assert first == f"what no trade holds can be closed by the worker alone: {no_key}"
     assert "+40 AVAX" in last and finished.code == 1
+    assert report["accounts"][0]["not_closed"] == {"AVAX": no_key, "SOL": no_key}
+
+    finished, report = await stop_all(tidy, "--others-too", **elsewhere)
+    assert finished.code == 0, finished.err
     assert [trade["mode"] for trade in report["trades"]] == ["stopped"]
-    assert list(report["accounts"][0]["not_closed"]) == ["AVAX"]
+    assert report["accounts"][0]["not_closed"] == {} and (await tidy.books())["positions"] == {}
+
+
+async def test_a_portfolio_that_runs_is_latched_and_the_command_says_how_it_is_released(tidy: Floor) -> None:
+    terms = PortfolioTerms.model_validate({"shares": {"SOL": "0.4"}})
+    await portfolios.begin(tidy.client, "main", terms, tidy.settings)
+    try:
+        finished, report = await stop_all(tidy, "--reason", "fire drill")
+        assert finished.code == 0, finished.err
+        [told] = report["durable"]
+        assert (told["workflow_id"], told["latch"]["reason"]) == ("portfolio-main", "fire drill")
+        assert told["latch"]["proof"]["looks"] >= 2
+        assert "begins nothing until `hypertrader portfolio release`" in (await ok(tidy, "stop-all")).out
+    finally:
+        await tidy.client.get_workflow_handle("portfolio-main").terminate("the test is over")
 
 
 async def test_with_neither_trade_nor_key_the_account_named_is_looked_at(tidy: Floor, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """The emergency stop: tell every trade, look, and do so until the exchange itself says that nothing is left."""
 
 import contextlib
+from collections.abc import Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -10,10 +11,8 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import AccountQuestion, LeftOver, Message, StopRequest, StopRound, orders_queue
-    from journal import entries
-    from workflows.diary import Diary, now_ms
-    from workflows.messenger import Messenger
-    from workflows.portfolio.record import Latch, PortfolioRecord, StopProof
+    from workflows.diary import now_ms
+    from workflows.portfolio.record import Latch, StopProof
 
 T = TypeVar("T")
 
@@ -27,22 +26,32 @@ PATIENCE = timedelta(seconds=30)
 """For one question of a round; then the round begins anew, with those that are told by then."""
 
 
-def stop_everything(record: PortfolioRecord, reason: str, *, everything: bool = False) -> None:
-    """Latch it. One that is on its way goes on, and may get more to do."""
+class Stopping(Protocol):
+    """The part of a workflow's state that is its emergency stop's."""
+
+    latch: Latch | None
+    account: str
+    signer: str
+
+    @property
+    def network(self) -> str: ...
+
+
+def stop_everything(record: Stopping, reason: str, *, everything: bool = False) -> None:
+    """Latch it. One that is on its way goes on and may get more to do; one that is done looks again."""
     before = record.latch
-    if before is not None:
-        more = everything and not before.everything
-        changes: dict[str, object] = {"everything": True, "proof": None} if more else {}
-        record.latch = before.model_copy(update=changes)
+    if before is None:
+        record.latch = Latch(since_ms=now_ms(), reason=reason, everything=everything)
         return
-    record.latch = Latch(since_ms=now_ms(), reason=reason, everything=everything)
+    record.latch = before.model_copy(update={"everything": everything or before.everything, "proof": None})
 
 
 class Emergency:
-    def __init__(self, record: PortfolioRecord, diary: Diary, messenger: Messenger) -> None:
+    """`proved` hears of it each time that everything is flat."""
+
+    def __init__(self, record: Stopping, proved: Callable[[Latch, StopProof], None]) -> None:
         self._record = record
-        self._diary = diary
-        self._messenger = messenger
+        self._proved = proved
 
     @property
     def _is_on(self) -> bool:
@@ -51,9 +60,10 @@ class Emergency:
     async def stop_forever(self) -> None:
         while True:
             await workflow.wait_condition(lambda: self._is_on)
-            await self._until_flat()
+            await self.until_flat()
 
-    async def _until_flat(self) -> None:
+    async def until_flat(self) -> None:
+        """Or until it is released."""
         calm, wait = 0, AGAIN_AFTER
         while self._is_on:
             try:
@@ -76,7 +86,7 @@ class Emergency:
         """None while anything may be held still."""
         record, latch = self._record, self._record.latch
         assert latch is not None
-        request = StopRequest(network=record.input.network, account=record.account, reason=latch.reason[:500])
+        request = StopRequest(network=record.network, account=record.account, reason=latch.reason[:500])
         told = await self._ask("stop_trades", request, StopRound, "tell every trade to stop")
         left = await self._ask("left_over", self._question, LeftOver, "what the account still holds")
         looks = latch.looks + 1
@@ -110,7 +120,7 @@ class Emergency:
 
     @property
     def _question(self) -> AccountQuestion:
-        return AccountQuestion(network=self._record.input.network, account=self._record.account)
+        return AccountQuestion(network=self._record.network, account=self._record.account)
 
     def _say(self, text: str) -> None:
         latch = self._record.latch
@@ -118,17 +128,7 @@ class Emergency:
             self._record.latch = latch.model_copy(update={"trouble": text[:500]})
 
     def _prove(self, proof: StopProof) -> None:
-        record, latch = self._record, self._record.latch
+        latch = self._record.latch
         assert latch is not None
-        record.latch = latch.model_copy(update={"proof": proof, "trouble": None})
-        names = tuple(each.workflow_id for each in proof.trades)
-        self._diary.add(
-            entries.StoppedRecord,
-            reason=latch.reason,
-            trades=names,
-            flat_at_ms=proof.at_ms,
-            looks=proof.looks,
-            left=proof.left.coins,
-        )
-        others = f"; no trade here holds {', '.join(proof.left.coins)}" if proof.left.coins else ""
-        self._messenger.tell(f"everything is flat, {len(names)} trades are stopped{others}: {latch.reason}")
+        self._record.latch = latch.model_copy(update={"proof": proof, "trouble": None})
+        self._proved(latch, proof)

@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from exchange.port import AccountValue
     from journal import entries
     from portfolio.book import (
+        Allocation,
         Ask,
         Book,
         Grant,
@@ -22,10 +23,12 @@ with workflow.unsafe.imports_passed_through():
         released,
         shared,
     )
+    from portfolio.rebalance import Worth, valued
     from strategy.values import plain
     from workflows.diary import Diary, now_ms
     from workflows.granting import Granted, MarginAsk, Occasion, TradeEnded
     from workflows.messenger import Messenger
+    from workflows.portfolio.rebalancing import survey, worth_now
     from workflows.portfolio.record import Answered, DueSaving, PortfolioRecord
     from workflows.portfolio.telling import TradeGone, tell
 
@@ -56,7 +59,10 @@ class Grants:
     async def _answer(self, ask: MarginAsk) -> None:
         record = self._record
         if self._is_new(ask):
-            self._grant(ask, await account_value(record))
+            value = await account_value(record)
+            # A share is of all there is now, not of what there was when the cycles began.
+            worth = worth_now((await survey(record)).trades) if ask.trade in record.reviewed else {}
+            self._grant(ask, value, worth)
         record.asks = [each for each in record.asks if each.ask_id != ask.ask_id]
         granted = record.answered[ask.trade].granted
         if granted is None or granted.ask_id != ask.ask_id:
@@ -74,7 +80,7 @@ class Grants:
         run, number = _numbered(answered.ask_id)
         return run != _numbered(told.ask_id)[0] or _numbered(told.ask_id)[1] > number
 
-    def _grant(self, ask: MarginAsk, value: AccountValue) -> None:
+    def _grant(self, ask: MarginAsk, value: AccountValue, worth: dict[str, Worth]) -> None:
         """Book it, and keep the answer: from here on it is only told."""
         record = self._record
         parts = self._book_profit(ask.trade, ask.coin, ask.cycle, ask.profit_usd)
@@ -87,12 +93,15 @@ class Grants:
             kept_usd = None if ask.occasion is Occasion.START else own_usd
         book = counted_anew(record.book, value.equity_usd)
         answer = self._refusal(ask) or grant(
-            record.terms, book, Ask(trade=ask.trade, coin=ask.coin, own_usd=kept_usd), value.free_usd
+            record.terms,
+            valued(book, worth),
+            Ask(trade=ask.trade, coin=ask.coin, own_usd=kept_usd),
+            value.free_usd,
         )
         match answer:
             case Grant():
                 margin_usd = self._not_larger(ask, answer.margin_usd, own_usd)
-                record.book = _given(answer.book, ask.trade, margin_usd)
+                record.book = _given(book, ask.trade, ask.coin, margin_usd)
                 granted = Granted(ask_id=ask.ask_id, margin_usd=margin_usd)
             case Refused():
                 granted = Granted(ask_id=ask.ask_id, refusal=answer.text[:500])
@@ -165,8 +174,8 @@ def _numbered(ask_id: str) -> tuple[str, int]:
     return run, int(number)
 
 
-def _given(book: Book, trade: str, margin_usd: Decimal) -> Book:
-    allocation = book.allocations[trade].model_copy(update={"margin_usd": plain(margin_usd)})
+def _given(book: Book, trade: str, coin: str, margin_usd: Decimal) -> Book:
+    allocation = Allocation(coin=coin, margin_usd=plain(margin_usd))
     return book.model_copy(update={"allocations": {**book.allocations, trade: allocation}})
 
 

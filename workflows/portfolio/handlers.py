@@ -94,11 +94,11 @@ class Handlers:
         description='Close every trade, and begin none until released: {"reason": "...", "everything": false}'
     )
     def emergency_stop(self, given: Any = None, *extra: Any) -> None:
-        self._commands.emergency_stop(_read_stop(given, extra))
+        self._commands.emergency_stop(read_stop(given, extra))
 
     @workflow.update(name="emergency_stop", description="As the signal; answers when the exchange is flat")
     async def update_emergency_stop(self, given: Any = None, *extra: Any) -> str:
-        self._commands.emergency_stop(_read_stop(given, extra))
+        self._commands.emergency_stop(read_stop(given, extra))
         record = self._record
         try:
             await workflow.wait_condition(
@@ -108,10 +108,7 @@ class Handlers:
             trouble = record.latch.trouble if record.latch is not None else None
             return f"stopping: {trouble or 'the exchange does not say yet that all is flat'}; it is tried on"
         proof = record.latch.proof if record.latch is not None else None
-        if proof is None:
-            return "released"
-        others = f"; no trade here holds {', '.join(proof.left.coins)}" if proof.left.coins else ""
-        return f"flat: {len(proof.trades)} trades are stopped{others}"
+        return "released" if proof is None else f"flat: {proof.words}"
 
     @workflow.signal(description='Trades may begin again: {"reason": "..."}')
     def release(self, given: Any = None, *extra: Any) -> None:
@@ -134,7 +131,7 @@ class Handlers:
         self._commands.refused(signal, str(error))
 
 
-def _read_stop(given: object, extra: Sequence[object]) -> EmergencyStop:
+def read_stop(given: object, extra: Sequence[object]) -> EmergencyStop:
     """A button for bad moments: what is wrong with its words stops nothing from stopping."""
     try:
         return read_one(EmergencyStop, given, extra)

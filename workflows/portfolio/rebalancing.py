@@ -1,13 +1,14 @@
 """Bringing the coins back to their shares: who shrinks is asked first, for it pays who grows."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import AccountQuestion, StopRound, orders_queue
-    from portfolio.rebalance import Resize, resizes
+    from activities.messages import AccountQuestion, StopRound, TradeSummary, orders_queue
+    from portfolio.rebalance import Resize, Worth, resizes
     from workflows.asked import Close
     from workflows.diary import now_ms
     from workflows.granting import Leave, Review
@@ -38,11 +39,7 @@ class Rebalancing:
     async def _plan(self, asked: Rebalance) -> None:
         record = self._record
         seen = await survey(record)
-        worth_usd = {
-            each.workflow_id: each.equity_usd for each in seen.trades if each.workflow_id in record.book.allocations
-        }
-        known = {trade: each for trade, each in record.book.allocations.items() if trade in worth_usd}
-        found = resizes(record.terms, record.book.model_copy(update={"allocations": known}), worth_usd)
+        found = resizes(record.terms, record.book, worth_now(seen.trades))
         record.to_review = [_to_review(each, now=asked.now) for each in found]
         record.reviewed = [trade for trade in record.reviewed if trade not in {each.trade for each in found}]
         record.rebalance, record.rebalanced_ms = None, now_ms()
@@ -92,6 +89,15 @@ def leave_coin(record: PortfolioRecord, asked: Exit) -> None:
 
 def _to_review(resize: Resize, *, now: bool) -> ToReview:
     return ToReview(trade=resize.trade, now=now, grows=resize.to_usd > resize.from_usd)
+
+
+def worth_now(trades: Iterable[TradeSummary]) -> dict[str, Worth]:
+    """Of those that are open."""
+    return {
+        each.workflow_id: Worth(usd=each.equity_usd, open_usd=each.equity_usd - each.allocation_usd)
+        for each in trades
+        if each.allocation_usd
+    }
 
 
 async def survey(record: PortfolioRecord) -> StopRound:

@@ -34,6 +34,12 @@ class StopProof(Message):
     left: LeftOver
     """What no trade here holds."""
 
+    @property
+    def words(self) -> str:
+        others = f"; no trade here holds {', '.join(self.left.coins)}" if self.left.coins else ""
+        stopped = "1 trade is" if len(self.trades) == 1 else f"{len(self.trades)} trades are"
+        return f"{stopped} stopped{others}"
+
 
 class Latch(Message):
     """Everything is stopped, until a person releases it."""
@@ -183,6 +189,10 @@ class PortfolioRecord(BaseModel):
     moves_unseen: list[Decimal] = Field(default_factory=list)
     """Our own transfers to the spot side, negative where back, that the account's ledger has not shown yet, in USD."""
     rebalanced_ms: int = 0
+
+    @property
+    def network(self) -> str:
+        return self.input.network
 
     @property
     def about(self) -> str:

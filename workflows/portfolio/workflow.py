@@ -12,7 +12,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import TRADES_QUEUE, AccountIdentity
-    from journal.entries import TradeRef
+    from journal.entries import StoppedRecord, TradeRef
     from portfolio.book import Allocation
     from portfolio.curve import seen
     from workflows.diary import Diary, now_ms
@@ -23,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.portfolio.handlers import Handlers
     from workflows.portfolio.purchases import Purchases
     from workflows.portfolio.rebalancing import Rebalancing, survey
-    from workflows.portfolio.record import PortfolioRecord
+    from workflows.portfolio.record import Latch, PortfolioRecord, StopProof
     from workflows.portfolio.status import details_markdown
     from workflows.portfolio.watch import Watch
     from workflows.renewal import Renewal
@@ -45,11 +45,22 @@ class Portfolio(Handlers):
         self._commands = Commands(record, self._diary, self._watch)
         self._grants = Grants(record, self._diary, self._messenger)
         self._rebalancing = Rebalancing(record)
-        self._emergency = Emergency(record, self._diary, self._messenger)
+        self._emergency = Emergency(record, self._proved)
         self._purchases = Purchases(record, self._diary, self._messenger)
 
     def _note(self, text: str) -> None:
         self._commands.note(text)
+
+    def _proved(self, latch: Latch, proof: StopProof) -> None:
+        self._diary.add(
+            StoppedRecord,
+            reason=latch.reason,
+            trades=tuple(each.workflow_id for each in proof.trades),
+            flat_at_ms=proof.at_ms,
+            looks=proof.looks,
+            left=proof.left.coins,
+        )
+        self._messenger.tell(f"everything is flat, {proof.words}: {latch.reason}")
 
     @workflow.run
     async def run(self, record: PortfolioRecord) -> None:
