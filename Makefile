@@ -1,6 +1,6 @@
 # Needs Python 3.11 or newer and make; everything else is put into .venv, uv included if it is missing.
 #
-#   make up      everything on this machine: Temporal, simulator, worker, feed, a paper trade, a live screen
+#   make up      everything on this machine: Temporal, simulator, worker, feed, a paper portfolio, a live screen
 #   make test    the whole test suite
 
 VENV := .venv

@@ -1,14 +1,16 @@
-"""`hypertrader up`: everything on this machine, a paper trade in a scenario, and a screen to watch it on."""
+"""`hypertrader up`: everything on this machine, a paper portfolio in a scenario, and a screen to watch it on."""
 
 import asyncio
 import shlex
 import time
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
-from cli import trades
+from cli import paper_portfolio, trades
 from cli.common import decimal_option, ladder_option, run, settings
 from cli.errors import CommandFailed
 from cli.paper import control_of, fund_once, wait_until_followed
@@ -16,8 +18,9 @@ from cli.ports import Ports
 from cli.process_commands import set_up_logs
 from cli.stack import Stack
 from cli.venue import Venue
-from cli.watch import on_interrupt, watch
+from cli.watch import follow, on_interrupt, watch
 from settings import Network, Settings
+from strategy.ladder import Ladder
 from workflows.status import TradeStatus
 
 PORT_OPTIONS = {
@@ -28,6 +31,10 @@ PORT_OPTIONS = {
     "temporal_http": "--temporal-http-port",
     "temporal_metrics": "--temporal-metrics-port",
 }
+Show = Callable[[asyncio.Event], Awaitable[None]]
+"""Until the event is set."""
+Begin = Callable[[Stack, float], Awaitable[Show | None]]
+"""Opens what is to run or goes on with what is there, and says what is shown; the time is when this stack started."""
 _PORTS = Ports()
 ROUND_TRIP = 2 * Decimal("0.00055")
 """Of the price: a taker's fee of 4.5 bps and a slippage of 1 bps, to sell and to buy back."""
@@ -38,8 +45,10 @@ def register(app: typer.Typer) -> None:
 
 
 def up(
-    scenario: Annotated[str, typer.Option(help="Prices of the simulator: a file, or full_cycle.")] = "full_cycle",
-    coin: Annotated[str, typer.Option(help="What the paper trade is in.")] = "ETH",
+    scenario: Annotated[
+        str | None, typer.Option(help="Prices of the simulator: a file, three_coins or full_cycle.")
+    ] = None,
+    coin: Annotated[str | None, typer.Option(help="One paper trade, on this coin, and no portfolio.")] = None,
     margin: Annotated[str, typer.Option(help="Given to the trade, USD.")] = "1000",
     unit_size: Annotated[str, typer.Option(help="USD per coin.")] = "2",
     leverage: Annotated[int | None, typer.Option(help="The market's maximum when not given.")] = None,
@@ -56,27 +65,42 @@ def up(
     temporal_http_port: Annotated[int, typer.Option(help="Temporal's HTTP API.")] = _PORTS.temporal_http,
     temporal_metrics_port: Annotated[int, typer.Option(help="Temporal's metrics.")] = _PORTS.temporal_metrics,
 ) -> None:
-    """Start Temporal, the simulator, worker and feed; open a paper trade, or go on with those there are; show it.
+    """Start Temporal, the simulator, worker and feed; open a portfolio of three coins on paper, or go on with what
+    there is; show it.
 
     Ctrl-C stops everything, and the next `up` goes on from there. On testnet and mainnet there is no simulator, and no
-    trade is opened.
+    trade is opened. --margin, --unit-size and --leverage are those of the one trade on --coin.
     """
     chosen = settings()
     set_up_logs(chosen.log_level)
     ports = Ports(temporal_port, ui_port, exchange_port, control_port, temporal_http_port, temporal_metrics_port)
     ports.check_free(PORT_OPTIONS)
+    ladder = ladder_option(preset)
     asked = {
         "margin": decimal_option("--margin", margin),
         "unit_size": decimal_option("--unit-size", unit_size),
         "leverage": leverage,
-        "ladder": ladder_option(preset),
+        "ladder": ladder,
     }
-    options = ["--scenario", scenario, "--speed", str(speed), "--paused"]
+    options = [
+        "--scenario",
+        scenario or (paper_portfolio.SCENARIO if coin is None else "full_cycle"),
+        "--speed",
+        str(speed),
+        "--paused",
+    ]
     stack = Stack(chosen, ports, simulator_options=options)
-    run(_up(stack, None if no_trade else coin, asked, watching=not no_watch))
+    begin: Begin
+    if no_trade or chosen.network is not Network.PAPER:
+        begin = _go_on
+    elif coin is not None:
+        begin = partial(_one_trade, symbol=coin, asked=asked)
+    else:
+        begin = partial(_portfolio, ladder=ladder)
+    run(_up(stack, begin, watching=not no_watch))
 
 
-async def _up(stack: Stack, symbol: str | None, asked: dict[str, Any], *, watching: bool) -> None:
+async def _up(stack: Stack, begin: Begin, *, watching: bool) -> None:
     stop, started_s = on_interrupt(), time.time()
     typer.echo(f"network {stack.settings.network.value}, state in {stack.settings.state_dir}")
     starting = asyncio.create_task(stack.start())
@@ -93,9 +117,9 @@ async def _up(stack: Stack, symbol: str | None, asked: dict[str, Any], *, watchi
         typer.echo(f"logs in {stack.logs}; Ctrl-C stops, `hypertrader up` goes on")
         if needed := what_other_commands_need(stack.settings):
             typer.echo(f"for other commands: {needed}")
-        coin = await _open_or_resume(stack, symbol, asked, started_s)
-        if watching and coin is not None:
-            await watch(stack.client, coin, stack.settings, stop, web_url=stack.web_url, next_too=True)
+        show = await begin(stack, started_s)
+        if watching and show is not None:
+            await show(stop)
         await stop.wait()
     finally:
         typer.echo("stopping: everything is kept for the next `hypertrader up`")
@@ -103,14 +127,15 @@ async def _up(stack: Stack, symbol: str | None, asked: dict[str, Any], *, watchi
         await stack.stop()
 
 
-async def _open_or_resume(stack: Stack, symbol: str | None, asked: dict[str, Any], started_s: float) -> str | None:
-    """The trade to watch. Prices are held until its trade is open and followed."""
-    if stack.settings.network is not Network.PAPER:
-        return await _newest(stack)
+async def _portfolio(stack: Stack, started_s: float, *, ladder: Ladder) -> Show:
+    """Of three coins. Prices are held until its trades are open and followed."""
+    await paper_portfolio.open_or_go_on(stack, ladder, started_s)
+    return partial(follow, partial(paper_portfolio.picture, stack))
+
+
+async def _one_trade(stack: Stack, started_s: float, *, symbol: str, asked: dict[str, Any]) -> Show:
+    """Prices are held until it is open and followed."""
     control = control_of(stack)
-    if symbol is None:
-        await control.let_prices_move()
-        return await _newest(stack)
     await control.hold_prices()
     async with Venue(stack.settings) as venue:
         coin = await venue.coin_of(symbol)
@@ -128,7 +153,25 @@ async def _open_or_resume(stack: Stack, symbol: str | None, asked: dict[str, Any
     for trade in await trades.trades(stack.client):
         await wait_until_followed(stack.client, control, trade.name, since_s=started_s)
     await control.let_prices_move()
-    return coin
+    return _of_trade(stack, coin)
+
+
+async def _go_on(stack: Stack, _: float) -> Show | None:
+    """Nothing is opened by itself."""
+    if stack.control is not None:
+        await stack.control.let_prices_move()
+    running = await trades.trades(stack.client)
+    if not running:
+        typer.echo("no trade runs: open one with `hypertrader trade start`")
+        return None
+    return _of_trade(stack, running[0].name)
+
+
+def _of_trade(stack: Stack, trade: str) -> Show:
+    async def show(stop: asyncio.Event) -> None:
+        await watch(stack.client, trade, stack.settings, stop, web_url=stack.web_url, next_too=True)
+
+    return show
 
 
 async def _open(stack: Stack, coin: str, asked: dict[str, Any]) -> TradeStatus:
@@ -151,15 +194,6 @@ def what_other_commands_need(used: Settings) -> str | None:
     if not other:
         return None
     return " ".join(["export", *(f"HYPERTRADER_{name.upper()}={shlex.quote(value)}" for name, value in other.items())])
-
-
-async def _newest(stack: Stack) -> str | None:
-    """For where nothing is opened by itself."""
-    running = await trades.trades(stack.client)
-    if not running:
-        typer.echo("no trade runs: open one with `hypertrader trade start`")
-        return None
-    return running[0].name
 
 
 async def _hold_prices(stack: Stack) -> None:

@@ -90,7 +90,7 @@ def processes_in(folder: Path) -> list[str]:
 @pytest.mark.timeout(300)
 async def test_up_opens_a_trade_stops_clean_and_goes_on_through_the_reset(tmp_path: Path) -> None:
     settings, ports = Settings(state_dir=tmp_path / "state"), Ports.free()
-    async with up(settings, ports) as first:
+    async with up(settings, ports, ["--coin", "ETH"]) as first:
         await first.until("network paper")
         assert f"http://127.0.0.1:{ports.ui}" in await first.until("Temporal Web UI")
         assert f"HYPERTRADER_TEMPORAL_ADDRESS=127.0.0.1:{ports.temporal} " in await first.until("for other commands")
@@ -101,7 +101,7 @@ async def test_up_opens_a_trade_stops_clean_and_goes_on_through_the_reset(tmp_pa
     assert processes_in(settings.state_dir) == []
     assert all(is_free(getattr(ports, field.name)) for field in fields(ports))
 
-    async with up(settings, ports) as second:
+    async with up(settings, ports, ["--coin", "ETH"]) as second:
         assert "goes on where it was" in await second.until("the trade on ETH")
         assert "cycle 1" in await second.until("ETH RETRACEMENT")
         await second.until("cycle 2")
@@ -121,6 +121,21 @@ async def test_up_opens_a_trade_stops_clean_and_goes_on_through_the_reset(tmp_pa
     assert list(dict.fromkeys(phases)) == ["ADVANCE", "RETRACEMENT", "DECLINE", "RECOVERY"]
     assert {order.status for order in orders} == {"filled"}
     assert len(orders) == sum(isinstance(entry, IntentRecord) for entry in entries)
+
+
+@pytest.mark.timeout(300)
+async def test_up_opens_a_portfolio_of_three_coins_and_goes_on_with_it(tmp_path: Path) -> None:
+    settings, ports = Settings(state_dir=tmp_path / "state"), Ports.free()
+    async with up(settings, ports) as first:
+        for coin, usd in (("ETH", 4000), ("BTC", 2000), ("SOL", 2000)):
+            assert f"{usd} USD at 3x" in await first.until(f" {coin} at ")
+        assert "ETH ADVANCE" in await first.until("main equity")
+        assert await first.interrupt() == 0
+    async with up(settings, ports) as second:
+        await second.until("portfolio main goes on where it was")
+        assert "SOL ADVANCE" in await second.until("main equity")
+        assert await second.interrupt() == 0
+    assert processes_in(settings.state_dir) == []
 
 
 def test_other_commands_are_told_what_is_not_as_usual() -> None:
