@@ -30,7 +30,7 @@ from feed.presence import Presence
 from feed.tasks import running
 from journal.store import Journal
 from settings import Settings
-from telemetry import logs, tracing
+from telemetry import logs, metrics, tracing
 from workflows.guard import SafeHandlers
 from workflows.portfolio.workflow import Portfolio
 from workflows.steady import SteadyRunner
@@ -153,6 +153,7 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         stack.callback(tracing.configure("worker", settings))
+        stack.callback(metrics.configure("worker"))
         # What can't work is found out now, not at the first notice or after asking the exchange.
         notify_url()
         data_converter(settings)
@@ -170,6 +171,7 @@ async def run(settings: Settings) -> None:
         presence = Presence(client, settings.state_dir, gateway.signer)
         await stack.enter_async_context(running(presence.run()))
         await stack.enter_async_context(running(trading.telling.tell_what_waits_forever()))
+        await stack.enter_async_context(running(metrics.tell_budget(governor)))
         # A price may wait for a trade whose position a hand has changed: the word that makes it look goes first.
         await presence.announced(ANNOUNCED_WITHIN_S)
         await stack.enter_async_context(orders_worker(client, trading, recording, gateway.signer))
