@@ -48,7 +48,8 @@ CONCURRENT_TASKS_MAX = 4
 started anew reads the histories of all its trades, one after the other."""
 CACHED_TRADES_MAX = 500
 """More than one installation will ever hold open: a trade out of the cache is replayed on every price."""
-CONCURRENT_ACTIVITIES_MAX = 200
+CONCURRENT_ACTIVITIES_MAX = 3 * CACHED_TRADES_MAX
+"""What each trade may ask, send and write at once: no order waits for a place behind the questions of others."""
 ANNOUNCED_WITHIN_S = 3.0
 
 log = logging.getLogger("hypertrader.worker")
