@@ -30,7 +30,7 @@ from feed.presence import Presence
 from feed.tasks import running
 from journal.store import Journal
 from settings import Settings
-from telemetry import logs, tracing
+from telemetry import logs, metrics, tracing
 from workflows.guard import SafeHandlers
 from workflows.portfolio.scheduled import ScheduledRebalancing
 from workflows.portfolio.stopping import AccountStop
@@ -50,7 +50,8 @@ CONCURRENT_TASKS_MAX = 4
 started anew reads the histories of all its trades, one after the other."""
 CACHED_TRADES_MAX = 500
 """More than one installation will ever hold open: a trade out of the cache is replayed on every price."""
-CONCURRENT_ACTIVITIES_MAX = 200
+CONCURRENT_ACTIVITIES_MAX = 3 * CACHED_TRADES_MAX
+"""What each trade may ask, send and write at once: no order waits for a place behind the questions of others."""
 ANNOUNCED_WITHIN_S = 3.0
 
 log = logging.getLogger("hypertrader.worker")
@@ -155,6 +156,7 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         stack.callback(tracing.configure("worker", settings))
+        stack.callback(metrics.configure("worker"))
         # What can't work is found out now, not at the first notice or after asking the exchange.
         notify_url()
         data_converter(settings)
@@ -172,6 +174,7 @@ async def run(settings: Settings) -> None:
         presence = Presence(client, settings.state_dir, gateway.signer)
         await stack.enter_async_context(running(presence.run()))
         await stack.enter_async_context(running(trading.telling.tell_what_waits_forever()))
+        await stack.enter_async_context(running(metrics.tell_budget(governor)))
         # A price may wait for a trade whose position a hand has changed: the word that makes it look goes first.
         await presence.announced(ANNOUNCED_WITHIN_S)
         await stack.enter_async_context(orders_worker(client, trading, recording, gateway.signer))

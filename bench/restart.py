@@ -52,13 +52,18 @@ class Subject:
         return self._low if down else self._high
 
 
-async def opened(stack: Stack, count: int) -> list[Subject]:
-    """A trade on each of so many coins, followed."""
-    control = control_of(stack)
+def tradable(count: int) -> list[Market]:
+    """The first so many coins a trade may be on."""
     markets = [market for market in MARKETS if not (market.delisted or market.only_isolated)][:count]
     if len(markets) < count:
         raise SystemExit(f"{count} trades were asked for; the simulator has {len(markets)} coins for them")
-    await control.fund(paper_account(stack.settings), Decimal(2 * MARGIN_USD * count))
+    return markets
+
+
+async def opened(stack: Stack, markets: Sequence[Market]) -> list[Subject]:
+    """A trade on each of these, followed."""
+    control = control_of(stack)
+    await control.fund(paper_account(stack.settings), Decimal(2 * MARGIN_USD * len(markets)))
     gate = asyncio.Semaphore(OPENED_AT_ONCE)
 
     async def open_one(market: Market) -> Subject:
@@ -126,7 +131,7 @@ async def orders_since(control: ControlApi, since_ms: int) -> dict[str, int]:
 async def measure(count: int, rounds: int, events: int, folder: Path) -> list[tuple[float, float]]:
     found: list[tuple[float, float]] = []
     async with Stack(Settings(state_dir=folder), Ports.free(), simulator_options=["--still"]) as stack:
-        subjects = await opened(stack, count)
+        subjects = await opened(stack, tradable(count))
         print(f"{count} trades are open")
         await age(stack, subjects, events)
         for number in range(rounds):

@@ -51,18 +51,21 @@ def simulator(
         typer.Option(help="Each hour: a rate, FILE, COIN=FILE or none. As on the exchange; with --still none."),
     ] = None,
     fault_seed: Annotated[int, typer.Option(help="Of the chance by which faults strike.")] = 0,
+    more_coins: Annotated[int, typer.Option(min=0, max=1000, help="Made-up coins beside the usual ones.")] = 0,
     in_memory: Annotated[bool, typer.Option("--in-memory", help="Keep nothing.")] = False,
 ) -> None:
     """A Hyperliquid on this machine: its real protocol, made-up money. State is kept in the state folder."""
     from simulator import main as simulator_process
     from simulator.config import SimulatorConfig
     from simulator.funding_rates import USUAL_RATE, FundingError, funding_rates
+    from simulator.listings import list_more
     from simulator.sources import PriceSpec, price_source
 
     chosen = settings()
     set_up_logs(chosen.log_level)
     if not in_memory:
         make_state_dir(chosen)
+    list_more(more_coins)
     spec = PriceSpec(scenario=scenario, recording=recording, coin=coin, random_walk=random_walk, mirror=mirror)
     try:
         config = SimulatorConfig(

@@ -19,7 +19,7 @@ from feed.tasks import running
 from feed.track_units import LAST_WORDS_S, FeedActivities
 from feed.witness import Witness
 from settings import Settings
-from telemetry import tracing
+from telemetry import metrics, tracing
 
 TRADES_MAX = 1_000
 """Followed by one process at once."""
@@ -37,7 +37,7 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
     loop = asyncio.get_running_loop()
     for number in STOP_SIGNALS:
         loop.add_signal_handler(number, stop.set)
-    end_tracing = tracing.configure("feed", settings)
+    end_tracing, end_metrics = tracing.configure("feed", settings), metrics.configure("feed")
     try:
         client = await _connected(settings, stop)
         if client is None:
@@ -49,11 +49,13 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
             absence=witness.exchange,
             governor=Governor.of(endpoint(settings), settings.feed_weight),
         ) as stream:
-            async with feed_worker(client, stream, witness), running(witness.watch_temporal(client)):
+            telling = running(metrics.tell_budget(stream.governor))
+            async with feed_worker(client, stream, witness), running(witness.watch_temporal(client)), telling:
                 _log.info("Feed ready", extra={"network": settings.network.value, "url": endpoints.ws_url})
                 await stop.wait()
                 _log.info("Feed stopping")
     finally:
+        end_metrics()
         end_tracing()
         for number in STOP_SIGNALS:
             loop.remove_signal_handler(number)

@@ -83,7 +83,7 @@ def _market(asset: int, coin: str, size_decimals: int, table: int, price: str, *
     return Market(coin, asset, size_decimals, table, tiers, Decimal(price), **flags)
 
 
-MARKETS: tuple[Market, ...] = (
+MARKETS: list[Market] = [
     _market(0, "BTC", 5, 56, "84250"),
     _market(1, "ETH", 4, 55, "3450"),
     _market(2, "SOL", 2, 54, "142.35"),
@@ -106,8 +106,14 @@ MARKETS: tuple[Market, ...] = (
     _market(19, "INJ", 1, 51, "13.427"),
     _market(20, "TIA", 1, 51, "1.7231"),
     _market(21, "SEI", 0, 51, "0.29174"),
-)
+]
+"""The place in it is the asset id. `listings.list_more` adds to it."""
 BY_COIN = {market.coin: market for market in MARKETS}
+
+
+def made_up(asset: int) -> Market:
+    """For when more coins are needed than are bundled."""
+    return _market(asset, f"COIN{asset}", 2, 51, str(10 + asset))
 
 
 def meta() -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """`hypertrader simulator`: what its options make of the venue."""
 
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,19 @@ def test_funding_is_the_exchanges_usual_one_unless_told_otherwise(started: Any) 
 def test_wrong_rate_names_what_is_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["simulator", "--in-memory", "--funding", "0.5"]) == 2
     assert "--funding: 0.5: a rate per hour from -0.04 to 0.04" in capsys.readouterr().err
+
+
+def test_made_up_coins_are_listed_and_have_a_book() -> None:
+    program = (
+        "from simulator import markets; from simulator.config import SimulatorConfig;"
+        "from simulator.listings import BY_ASSET, list_more; from simulator.venue import Venue;"
+        "list_more(2);"
+        "assert markets.meta()['universe'][23]['name'] == BY_ASSET[23].coin == 'COIN23';"
+        "assert Venue(SimulatorConfig()).mid('COIN23') == markets.BY_COIN['COIN23'].reference_price;"
+        "assert 24 not in BY_ASSET"
+    )
+    # They are the whole process's.
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 async def test_control_client_reaches_every_kind_of_trouble(client: Any) -> None:
