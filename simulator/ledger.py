@@ -118,6 +118,7 @@ def _order(order: Order, filled: dict[int, Decimal]) -> dict[str, Any]:
         "nonce": order.nonce,
         "tif": order.tif,
         "reduceOnly": order.reduce_only,
+        "triggerPx": number(order.trigger.price) if order.trigger else None,
         "coin": order.coin,
         "cloid": order.cloid,
         "oid": order.oid,

@@ -26,6 +26,21 @@ ORDER = (
 )
 JOURNAL = ("record.decided", "record.begun", "journal.written", "record.reported")
 HEARTBEATS = ("execute_order.heartbeat.due", "execute_order.heartbeat.sent", "track_units.heartbeat.sent")
+PLACING = tuple(boundary for boundary in ORDER if not boundary.startswith("info."))
+"""Of a stop, which rests: it has no fills to read."""
+CANCELLING = (
+    "cancel_order.decided",
+    "cancel_order.recorded",
+    "cancel_order.begun",
+    "exchange.cancelByCloid.signed",
+    "exchange.cancelByCloid.sent",
+    "exchange.cancelByCloid.accepted",
+    "exchange.cancelByCloid.answered",
+    "cancel_order.done",
+    "cancel_order.reported",
+    "cancel_order.arrived",
+    "cancel_order.booked",
+)
 OPENING_ONLY = (
     "inspect_market.begun",
     "inspect_market.done",

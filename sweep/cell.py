@@ -13,6 +13,9 @@ from sweep.story import TO_THE_END, Story
 STRICT = Limits()
 FROZEN = Limits(recovered_s_max=75)
 """A process that stands still looks alive to Temporal for a minute, and is handed work."""
+EXPIRY_S = 5.0
+"""Of an order: a paused worker sleeps longer."""
+PAUSED_S = EXPIRY_S + 1.5
 VICTIMS: dict[str, tuple[str, ...]] = {
     "worker": ("worker",),
     "feed": ("feed",),
@@ -38,7 +41,18 @@ class Cell:
     story: Story = TO_THE_END
     held: tuple[str, ...] = ()
     """Processes that are down when the step's price comes, and for some seconds after it."""
+    paused_s: float = PAUSED_S
+    """How long a process that a blow pauses stands still."""
+    alone: bool = False
+    """Nobody takes over from a paused worker."""
     limits: Limits = STRICT
+
+    @property
+    def lasts_s(self) -> float:
+        """How long the trade can do nothing, whatever it tries."""
+        is_paused = any(blow.how == "pause" for blow in self.blows)
+        outage_s = float(self.outage["seconds"]) if self.outage else 0.0
+        return max(self.paused_s if is_paused else 0.0, outage_s)
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from sweep.boundaries import (
 from sweep.cell import FROZEN, VICTIMS, Cell
 from sweep.conductor import ASKER, Blow
 from sweep.faults import DROP_REPLY, DROP_REQUEST, ORDER_FAULTS, SETTLING_FAULTS, STREAM_FAULTS
+from sweep.guards import for_minutes, guarded, oversize
 from sweep.judged import Limits
 from sweep.people import liquidated, stopped, touched
 from sweep.story import CLOSE, GAPS, HEDGE, OPENING, Story
@@ -43,6 +44,9 @@ def all_cells() -> list[Cell]:
         *stopped(),
         *touched(),
         *liquidated(),
+        *guarded(),
+        *oversize(),
+        *for_minutes(),
     ]
     assert len({cell.name for cell in cells}) == len(cells), "a name finds one cell"
     return cells

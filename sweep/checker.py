@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from sweep.judged import ZERO, Baseline, Evidence, Json, Limits, Violation
+from sweep.resting import stops_in_step, stops_of
 from sweep.stillness import flat_for_good, liquidations_told, signed, still_under_a_hand
 
 CENT = Decimal("0.01")
@@ -37,6 +38,7 @@ def check(evidence: Evidence, baseline: Baseline, limits: Limits | None = None) 
         *still_under_a_hand(evidence, orders.accepted),
         *liquidations_told(evidence),
         *flat_for_good(evidence, orders.accepted),
+        *stops_in_step(evidence, orders.accepted, baseline, limits),
         *_as_without_faults(evidence, orders, baseline, limits),
         *_alive(evidence, limits),
     ]
@@ -44,7 +46,8 @@ def check(evidence: Evidence, baseline: Baseline, limits: Limits | None = None) 
 
 def baseline_of(evidence: Evidence) -> Baseline:
     """A run without faults as what others are compared with."""
-    return Baseline(evidence.steps, tuple(_filled(_orders_of(evidence))), evidence.decisions)
+    orders = _orders_of(evidence)
+    return Baseline(evidence.steps, tuple(_filled(orders)), evidence.decisions, tuple(stops_of(orders.accepted)))
 
 
 def _orders_of(evidence: Evidence) -> _Orders:

@@ -14,7 +14,8 @@ from typing import Literal
 
 ASKER = "asker"
 """As a victim: whichever process reached the boundary."""
-How = Literal["kill", "pause"]
+How = Literal["kill", "pause", "hand"]
+"""The last: nobody goes down, but somebody else trades, while whoever reached the boundary stands still there."""
 
 
 @dataclass(frozen=True)

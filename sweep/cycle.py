@@ -19,6 +19,7 @@ from cli.trades import TASK_TIMEOUT
 from simulator.markets import BY_COIN
 from sweep.hands import liquidated, touch
 from sweep.judged import Step, Touch
+from sweep.resting import resting_of
 from sweep.rig import Rig
 from sweep.story import ANSWER, CLOSE, HAND, ONWARDS, OPENING, TO_THE_END, Deed, Ending, Hand, Story
 from sweep.talk import Stuck, Talk
@@ -141,8 +142,10 @@ class Run:
         rested_s = time.monotonic()
         await self._hooks.after(name)
         recovered_s = self._recovered_s(began_s, rested_s)
-        net_size = await self._rig.net_size(self._terms.coin)
-        self.steps.append(Step(name, net_size, rested_s - began_s, recovered_s, self._told_size(name)))
+        books, coin = await self._rig.books(), self._terms.coin
+        resting = resting_of(order for order in books["acceptedOrders"] if order["coin"] == coin)
+        net_size = Decimal(books["positions"].get(coin, "0"))
+        self.steps.append(Step(name, net_size, rested_s - began_s, recovered_s, self._told_size(name), resting))
 
     def _told_size(self, name: str) -> Decimal | None:
         """Under a hand the two differ, and one that is over has nothing to say."""
@@ -169,11 +172,18 @@ class Run:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             task_timeout=TASK_TIMEOUT,
         )
-        self.status = await self._talk.until_rest(lambda status: status.mode is Mode.TRADING)
+        self.status = await self._talk.until_rest(
+            lambda status: status.mode is Mode.TRADING and self._has_its_stop(status)
+        )
 
     async def _move_to(self, line: int) -> None:
         price = await self._set_price(line)
-        self.status = await self._talk.until_rest(lambda status: status.price == price)
+        self.status = await self._talk.until_rest(lambda status: status.price == price and self._has_its_stop(status))
+
+    def _has_its_stop(self, status: TradeStatus) -> bool:
+        """A refused one is tried again after a while, and that looks like rest."""
+        held = status.ledger is not None and status.ledger.net != 0
+        return self._terms.backstop is None or (status.backstop is not None) == held
 
     async def _set_price(self, line: int) -> Decimal:
         price = self.price_of(line)

@@ -30,6 +30,11 @@ ORDER_FAULTS: dict[str, Fault] = {
     "hide": {"kind": "hide", "seconds": 1.5},
     "nonce used": {"kind": "nonce_used"},
 }
+OVERSIZE_FAULTS: dict[str, Fault] = {
+    "shrunk": {"kind": "reduce_only", "oversize": "shrink"},
+    "rejected": {"kind": "reduce_only", "oversize": "reject"},
+}
+"""Of a reduce-only order larger than what is held."""
 SETTLING_FAULTS: dict[str, Fault] = {
     "drop request": {"kind": "drop_request"},
     "drop reply": {"kind": "drop_reply"},

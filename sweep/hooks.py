@@ -31,6 +31,8 @@ from journal.store import Journal
 
 Ask = Callable[[str], None]
 
+BOOKED = ("execute_order", "cancel_order")
+"""Activities that change what a trade believes: the server has what came of them."""
 _request: ContextVar[str | None] = ContextVar("request", default=None)
 """The exchange request that this task is sending."""
 
@@ -171,14 +173,15 @@ def _watch_workflows(ask: Ask, renew_above: int | None) -> None:
 
     async def watched(self: BridgeWorker, completion: Any) -> None:
         made = decisions(completion)
-        booked = "execute_order.arrived" in arrived.get(completion.run_id, ()) and not replaying[completion.run_id]
+        came = () if replaying.get(completion.run_id) else arrived.get(completion.run_id, ())
         for name in made:
             ask(f"{name}.decided")
         await complete(self, completion)
         for name in made:
             ask(f"{name}.recorded")
-        if booked:
-            ask("execute_order.booked")
+        for name in BOOKED:
+            if f"{name}.arrived" in came:
+                ask(f"{name}.booked")
 
     _wrap(BridgeWorker, "poll_workflow_activation", after_result=polled)
     BridgeWorker.complete_workflow_activation = watched  # type: ignore[assignment, method-assign]

@@ -17,6 +17,15 @@ class Violation:
 
 
 @dataclass(frozen=True)
+class Resting:
+    """An order of the run's that is open on the exchange. Size signed, in coin; without a trigger it is on the book."""
+
+    size: Decimal
+    trigger_price: Decimal | None
+    reduce_only: bool
+
+
+@dataclass(frozen=True)
 class Step:
     """Where a trade stood when it had come to rest. Sizes signed, in coin; `took_s` from the price to the rest,
     `recovered_s` from the last fault of the step, None when nothing was wrong in it; `told_size` as the trade says."""
@@ -26,6 +35,7 @@ class Step:
     took_s: float = 0.0
     recovered_s: float | None = None
     told_size: Decimal | None = None
+    resting: tuple[Resting, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,8 @@ class Evidence:
     """When all this was read, by the exchange's clock."""
     decisions: tuple[Json, ...] = ()
     """The trade's journal: compared with the run without faults, and with nothing else."""
+    guarded: bool = False
+    """The trade has a backstop: a stop that rests while anything is held."""
     asset: int = 0
     """The coin's number in requests."""
     touches: tuple[Touch, ...] = ()
@@ -78,6 +90,8 @@ class Baseline:
     orders: tuple[tuple[str, Decimal], ...]
     """Side and filled size of each order that filled, in the order they were accepted."""
     decisions: tuple[Json, ...] = ()
+    stops: tuple[str, ...] = ()
+    """Each stop that was accepted, in words."""
 
 
 @dataclass(frozen=True)

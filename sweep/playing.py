@@ -13,16 +13,14 @@ from temporalio.service import RPCError
 from cli.errors import CommandFailed
 from sweep.cell import Cell
 from sweep.checker import baseline_of, check
-from sweep.cycle import Hooks, Run
+from sweep.cycle import REST_TIMEOUT_S, Hooks, Run
 from sweep.evidence import evidence_of
+from sweep.hands import touch
 from sweep.judged import Baseline, Evidence, Step, Violation
 from sweep.rig import Rig, started_rig
-from sweep.story import HAND, OPENING, Ending, Story
-from sweep.terms import HEDGED, Terms
+from sweep.story import HAND, OPENING, Deed, Ending, Story
+from sweep.terms import GUARDED, HEDGED, Terms
 
-EXPIRY_S = 5.0
-"""Of an order: a paused worker sleeps longer."""
-PAUSE_S = EXPIRY_S + 1.5
 FALLS_WITHIN_S = 5.0
 """A boundary that is reached by time alone, as a heartbeat's, is waited for so long."""
 HELD_S = 2.0
@@ -101,7 +99,9 @@ class Player:
         return self._baselines[story]
 
     def _terms_of(self, story: Story) -> Terms:
-        return HEDGED if story.hedged else self._terms
+        if not story.hedged:
+            return self._terms
+        return GUARDED if story.guarded else HEDGED
 
     async def _keep_traces(self, cell: Cell, evidence: Evidence | None, violations: Sequence[Violation]) -> None:
         """Everything needed to see what happened, under `failed/`."""
@@ -150,7 +150,8 @@ class _Scene:
             await rig.start_second_worker()
         absence = self if cell.step == HAND and cell.held else None
         hooks = Hooks(self._begin, self._after, self._faulted, absence)
-        run = Run(rig, self._terms, cell.story, hooks)
+        run = Run(rig, self._terms, cell.story, hooks, patience_s=REST_TIMEOUT_S + cell.lasts_s)
+        rig.hand = lambda: self._be_halved(run)
         await run.through()
         await rig.exchange.end_outage()
         self._steps = run.steps
@@ -182,8 +183,8 @@ class _Scene:
         cell, exchange = self._cell, self._rig.exchange
         if step != cell.step:
             return
-        for fault in cell.faults:
-            await exchange.post("faults", fault)
+        if not any(blow.how == "hand" for blow in cell.blows):
+            await self._arm_faults()
         for what in cell.streams:
             await exchange.post("streams", what)
         if cell.outage is not None:
@@ -197,7 +198,24 @@ class _Scene:
                 self._relief = asyncio.create_task(self._let_go())
         await self._rig.arm(cell.blows)
         if any(blow.how == "pause" for blow in cell.blows):
-            self._relief = asyncio.create_task(self._take_over())
+            self._relief = asyncio.create_task(self._wake_it() if cell.alone else self._take_over())
+
+    async def _arm_faults(self) -> None:
+        for fault in self._cell.faults:
+            await self._rig.exchange.post("faults", fault)
+
+    async def _be_halved(self, run: Run) -> None:
+        """Somebody else has half of the position closed when this returns; what fails meets our orders, not theirs."""
+        touched = await touch(self._rig, self._terms.coin, Deed.HALF_CLOSED)
+        # The trade does not know of it before it looks: what it has sent by then is not against a hand.
+        run.touches.append(replace(touched, to_ms=touched.from_ms))
+        await self._arm_faults()
+
+    async def _wake_it(self) -> None:
+        await self._rig.conductor.all_fallen()
+        await asyncio.sleep(self._cell.paused_s)
+        self._struck_s = time.monotonic()
+        self._rig.wake_paused()
 
     async def _take_over(self) -> None:
         await self._rig.conductor.all_fallen()
@@ -226,13 +244,13 @@ class _Scene:
         if self._relief is not None:
             await self._relief
         if self._rig.paused:
-            woken_s = self._rig.conductor.last_blow_s + PAUSE_S
+            woken_s = self._rig.conductor.last_blow_s + self._cell.paused_s
             await asyncio.sleep(max(0.0, woken_s - time.monotonic()))
             self._rig.wake_paused()
             await asyncio.sleep(LATE_WORDS_S)
 
     def _faulted(self) -> float | None:
-        if self._cell.blows and self._rig.conductor.last_blow_s:
+        if self._cell.blows and self._rig.conductor.last_blow_s and not self._cell.alone:
             return self._rig.conductor.last_blow_s
         return self._struck_s
 

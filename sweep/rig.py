@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -45,6 +45,8 @@ class Rig(Stack):
         )
         self.conductor = Conductor(socket, self._strike)
         self.paused: list[Forked] = []
+        self.hand: Callable[[], Awaitable[None]] | None = None
+        """What somebody else does when a blow falls that is a hand's."""
         self._nursery = Nursery(self.logs / "nursery.log")
         self._requests_before: dict[str, int] = {}
 
@@ -185,6 +187,10 @@ class Rig(Stack):
     async def _strike(self, blow: Blow, asker: str) -> None:
         if blow.waits_for_exchange:
             await self._accepted(blow)
+        if blow.how == "hand":
+            assert self.hand is not None
+            await self.hand()
+            return
         names = [asker if victim == ASKER else victim for victim in blow.victims]
         if blow.how == "kill":
             await self.kill(*names)

@@ -20,6 +20,15 @@ HEDGE: Path = (
     ("new fractal", 1),
 )
 """The same of the Fibonacci hedge: each level, each stop, and the re-entry."""
+GUARD: Path = (
+    ("armed", 2),
+    ("level 1", 1),
+    ("level 2", 0),
+    ("low", -1),
+    ("stopped", 0),
+    ("new fractal", 1),
+)
+"""The hedge with a backstop: nothing to guard, the other side, replaced, nothing, guarded anew."""
 SHORT: Path = (("retracement", -1),)
 OPENING, HAND, ANSWER, ONWARDS, CLOSE = "opening", "hand", "answer", "onwards", "close"
 
@@ -67,6 +76,8 @@ class Story:
     ending: Ending = Ending.CLOSE
     hedged: bool = False
     """Of a trade of the Fibonacci hedge."""
+    guarded: bool = False
+    """And it has a backstop."""
 
     @property
     def steps(self) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """The trades of the sweep and the soak: small units, and a ladder that is through every phase within two of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
+from plans.plan import Backstop
 from strategy.fibonacci import Fibonacci
 from strategy.ladder import Ladder
 from workflows.asked import TradeInput
@@ -41,6 +42,7 @@ class Terms:
     unit_size: Decimal = Decimal(2)
     leverage: int = 10
     ladder: Ladder | Fibonacci = LADDER
+    backstop: Backstop | None = None
 
     def asked(self) -> TradeInput:
         return TradeInput(
@@ -49,8 +51,11 @@ class Terms:
             unit_size=self.unit_size,
             leverage=self.leverage,
             ladder=self.ladder,
+            backstop=self.backstop,
             accepts_costs=True,
         )
 
 
 HEDGED = Terms(leverage=1, ladder=HEDGE)
+GUARDED = replace(HEDGED, backstop=Backstop(beyond=Decimal("0.001")))
+"""So near that it is replaced when the low falls by a unit, and so far that the story never comes to it."""

@@ -20,7 +20,8 @@ PART = (
     "stop,_drop_reply@exchange.order/close",
     "half_closed,_price_waits,_rehedge@worker_away/hand",
     "liquidated,_close@worker_away/hand",
-    "worker@execute_order.booked/new_fractal",
+    "stop:_worker@exchange.cancelByCloid.accepted/low",
+    "close,_rejected@exchange.order.signed/close",
 )
 JOBS = 2
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sweep.checker import baseline_of, check
-from sweep.judged import Baseline, Evidence, Limits, Step, Touch
+from sweep.judged import Baseline, Evidence, Limits, Resting, Step, Touch
 
 SIGNER = "0x" + "a" * 40
 FOREIGNER = "0x" + "b" * 40
@@ -115,6 +115,24 @@ def touched_run() -> Evidence:
         told_pnl_usd=Decimal(29),
         earned_usd=Decimal(29),
     )
+
+
+STOP = Resting(Decimal("-2.0"), Decimal("90.0"), reduce_only=True)
+
+
+def stop(number: int = 5, *, reduce_only: bool = True) -> dict[str, Any]:
+    """A stop for what the opening bought, taken off at the close."""
+    shape = order(number, "A", "2.0") | {"status": "canceled", "triggerPx": "90.0", "reduceOnly": reduce_only}
+    shape["order"]["sz"] = "2.0"
+    return shape
+
+
+def guarded_run(*, rests: tuple[Resting, ...] = (STOP,), stops: tuple[dict[str, Any], ...] = (stop(),)) -> Evidence:
+    """The clean run with a backstop between its two orders."""
+    clean = clean_run()
+    ledger = clean.ledger | {"acceptedOrders": [*clean.ledger["acceptedOrders"], *stops]}
+    steps = (replace(clean.steps[0], resting=rests), clean.steps[1])
+    return replace(clean, ledger=ledger, steps=steps, guarded=True)
 
 
 BASELINE: Baseline = baseline_of(clean_run())
@@ -380,6 +398,42 @@ def test_an_order_that_rests_after_the_proof_is_seen() -> None:
         ledger["acceptedOrders"][-1]["order"]["sz"] = "1.0"
 
     assert rules_broken(spoilt(rest)) == {"no proof"}
+
+
+def test_a_backstop_that_is_placed_and_taken_off_is_accepted() -> None:
+    assert check(guarded_run(), baseline_of(guarded_run())) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        guarded_run(rests=()),
+        guarded_run(rests=(STOP, STOP)),
+        guarded_run(rests=(replace(STOP, size=Decimal("2.0")),)),
+        guarded_run(rests=(replace(STOP, size=Decimal("-1.0")),)),
+        guarded_run(rests=(replace(STOP, trigger_price=None),)),
+        guarded_run(rests=(replace(STOP, trigger_price=Decimal("91.0")),)),
+        guarded_run(rests=(replace(STOP, reduce_only=False),)),
+        guarded_run(stops=(stop(), stop(6))),
+        guarded_run(stops=()),
+        guarded_run(stops=(stop(reduce_only=False),)),
+    ],
+    ids=[
+        *("none", "two", "other side", "too small", "no trigger", "other trigger", "may open"),
+        *("placed twice", "never placed", "placed so that it may open"),
+    ],
+)
+def test_a_backstop_out_of_step_is_seen(wrong: Evidence) -> None:
+    assert {violation.rule for violation in check(wrong, baseline_of(guarded_run()))} == {"stop"}
+
+
+def test_what_rests_where_nothing_is_held_or_nothing_is_guarded_is_seen() -> None:
+    guarded = guarded_run()
+    left = replace(guarded, steps=(guarded.steps[0], replace(guarded.steps[1], resting=(STOP,))))
+    anything = Limits(same_orders=False)
+    assert {violation.rule for violation in check(left, baseline_of(left), anything)} == {"stop"}
+    unasked = replace(guarded, guarded=False)
+    assert {violation.rule for violation in check(unasked, baseline_of(guarded), anything)} == {"stop"}
 
 
 def test_a_liquidation_that_the_trade_does_not_tell_as_such_is_seen() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from sweep.__main__ import chosen_cells
+from sweep.boundaries import CANCELLING, PLACING
 from sweep.cell import VICTIMS
 from sweep.cells import all_cells
 from sweep.faults import ORDER_FAULTS
@@ -36,6 +37,16 @@ def test_every_answer_to_every_hand_is_tried_and_every_victim_is_away_under_one(
 def test_a_stop_meets_every_fault_of_an_order() -> None:
     faults = {cell.fault for cell in CELLS if cell.story.ending is Ending.STOP}
     assert {f"stop, {name}" for name in ORDER_FAULTS} <= faults
+
+
+def test_a_backstop_is_struck_at_every_boundary_and_meets_every_fault_of_an_order_that_rests() -> None:
+    guarded = [cell for cell in CELLS if cell.story.guarded]
+    for victim in ("worker", "temporal"):
+        struck = {cell.boundary for cell in guarded if cell.fault == f"stop: {victim}"}
+        assert {*PLACING, *CANCELLING} <= struck
+    assert {blow.victims for cell in guarded for blow in cell.blows} == {*VICTIMS.values()}
+    faults = {cell.fault for cell in guarded if cell.boundary == "exchange.order"}
+    assert {f"stop: {name}" for name in ORDER_FAULTS if name != "partial"} <= faults
 
 
 def test_a_cell_is_found_by_its_name() -> None:
