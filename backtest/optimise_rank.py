@@ -95,6 +95,9 @@ def lonely_peak(best: Trial, trials: Sequence[Trial], space: Space, metric: Metr
     top, around, elsewhere = _value(best, metric), fmean(_value(trial, metric) for trial in near), median(rest)
     if top <= elsewhere or around >= elsewhere + KEPT * (top - elsewhere):
         return None
+    if metric.text(top) == metric.text(around):
+        # A lead of rounding.
+        return None
     return (
         f"the best is a lonely peak: {metric} is {metric.text(top)} there, {metric.text(around)} on average one step "
         f"away, {metric.text(elsewhere)} at the median of the rest: it may be luck"

@@ -96,6 +96,7 @@ class _Checks:
             "clock": self._clock,
             "account": self._account,
             "address budget": self._address_budget,
+            "savings": self._savings,
             "journal": self._journal,
             "notices": self._notices,
         }
@@ -198,6 +199,14 @@ class _Checks:
                 f"take a larger unit size, which orders less often, or trade larger"
             )
         return text
+
+    async def _savings(self) -> str:
+        if await self._connected_gateway().spot.may_transfer():
+            return "this key may move money between the account's sides"
+        return (
+            "this key may not move money between the account's sides: a portfolio's savings are owed until you move "
+            "them by hand (perp -> spot)"
+        )
 
     async def _journal(self) -> str:
         journal = Journal(self._settings.journal)

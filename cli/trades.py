@@ -130,7 +130,7 @@ async def begin(client: Client, asked: TradeInput, name: str | None = None) -> T
     except WorkflowAlreadyStartedError:
         raise CommandFailed(
             f"a trade on {trade} already runs: see `hypertrader trade status {trade}`, end it with "
-            f"`hypertrader trade close {trade}`, or give the new one a name with --name"
+            f"`hypertrader trade close {trade}` (`release` if it is stopped), or give the new one a name with --name"
         ) from None
     await wait_until_open(client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id), trade)
     return await status(client, trade)

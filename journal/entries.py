@@ -287,6 +287,24 @@ class MoneyRecord(BaseEntry):
     hash: str
 
 
+class TransferRecord(BaseEntry):
+    """Of a portfolio: USDC that was to move between the account's sides for its savings, and how it is known whether
+    it did."""
+
+    kind: Literal["transfer"] = "transfer"
+    coin: str
+    """That it is to buy."""
+    nonce: int
+    usd: Decimal
+    to_perp: bool
+    status: Literal["done", "not_done"]
+    reason: str | None = None
+    established_by: str
+    """`reply`, `ledger`, `noop_fence` or `not_in_ledger`."""
+    asks: int = Field(ge=0)
+    established_at_ms: int
+
+
 class SavedRecord(BaseEntry):
     """Of a portfolio: savings that were bought. Size in coin, as received."""
 
@@ -331,6 +349,7 @@ Entry = Annotated[
     | GrantRecord
     | ProfitRecord
     | MoneyRecord
+    | TransferRecord
     | SavedRecord
     | StoppedRecord,
     Field(discriminator="kind"),

@@ -19,6 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.granting import MarginAsk, Occasion
     from workflows.messenger import Messenger
 
+CENT = Decimal("0.01")
+"""A portfolio gives whole ones: what is less is what it rounded off."""
 HOLDS_MS = 30_000
 """So long a new cycle waits for its margin before it begins with its own."""
 
@@ -109,7 +111,7 @@ class Treasury:
         record.open_ask = None
         if answer.margin_usd is None:
             self._commands.note(f"portfolio {record.input.portfolio} grants nothing anew: {answer.refusal}")
-        elif taken_usd := open_ask.ask.equity_usd - answer.margin_usd:
+        elif abs(taken_usd := open_ask.ask.equity_usd - answer.margin_usd) >= CENT:
             # As a difference: the trade may be worth something else by now.
             record.state = paid_out(state, taken_usd, record.last_price)
             self._diary.add(

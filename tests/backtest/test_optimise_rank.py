@@ -128,6 +128,7 @@ def test_equal_results_prefer_less_leverage_then_larger_units() -> None:
         ((-0.9, -0.5, -0.1, -0.4, -0.9), False),
         ((-0.9, -0.9, -0.1, -0.8, -0.9), True),
         ((0.1, 0.1, 0.1, 0.1, 0.1), False),
+        ((0.1, 0.1, 0.1 + 1e-9, 0.1, 0.1), False),
     ],
 )
 def test_a_peak_whose_neighbours_fall_off_is_called_lonely(returns: tuple[float, ...], lonely: bool) -> None:

@@ -49,7 +49,7 @@ async def test_doctor_shows_what_the_account_has_left_and_what_to_do_about_littl
 
 
 async def test_doctor_fits_into_a_commands_share(simulator: Simulator, chosen: Settings) -> None:
-    findings = await examine(chosen, ["key", "exchange", "clock", "account", "address budget"])
+    findings = await examine(chosen, ["key", "exchange", "clock", "account", "address budget", "savings"])
     assert all(finding.ok for finding in findings), findings
 
 

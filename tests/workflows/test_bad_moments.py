@@ -190,6 +190,23 @@ async def test_two_hands_during_a_close_are_booked_at_their_own_prices(rig: Rig)
     assert Decimal(result["pnl_usd"]) == pytest.approx(await equity_made(rig), abs=Decimal("0.01"))
 
 
+@pytest.mark.parametrize("oversize", ["shrink", "reject"])
+async def test_a_closing_order_larger_than_what_a_hand_has_left_ends_flat(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, oversize: str
+) -> None:
+    await rig.open()
+    slots = NoSlots(rig, monkeypatch)
+    await rig.trade.signal("close", {"reason": "out"})
+    await asyncio.wait_for(slots.asked.wait(), 10)
+    await rig.gateway.place_market_order("ETH", "sell", Decimal("0.1"))
+    await rig.control("faults", kind="reduce_only", oversize=oversize, match={"action": "order"})
+    slots.end()
+    result = await rig.trade.result()
+    assert (await rig.read_control("faults"))[-1]["hit"] == 1
+    assert await rig.net_position() == 0
+    assert Decimal(result["pnl_usd"]) == pytest.approx(await equity_made(rig), abs=Decimal("0.01"))
+
+
 class NoSlots:
     """No trade gets a nonce until `end`, or but the first `left`; a hand does."""
 

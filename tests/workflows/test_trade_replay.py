@@ -2,15 +2,20 @@
 
 import asyncio
 import contextlib
+from decimal import Decimal
 
 import pytest
-from temporalio.client import WorkflowQueryFailedError
+from temporalio.client import WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
+from strategy.values import Phase
 from tests.workflows.conftest import Rig
+from tests.workflows.test_backstop import rested
+from tests.workflows.test_trade_plan import HEDGE, edited, now_ms
 from worker import workflow_runner
+from workflows.contracts import Mode
 from workflows.guard import SafeHandlers
 from workflows.trade import Trade
 
@@ -68,6 +73,32 @@ async def test_a_trade_that_is_watched_and_told_things_all_the_time_replays(rig:
         )
     notes = [line.entry for line in await rig.journal.history(opened.trade_id or "")]
     assert [entry.seq for entry in notes] == list(range(1, len(notes) + 1)), "the journal is without a gap"
+
+
+async def test_a_trade_of_a_plan_replays_from_its_wait_to_its_limit(rig: Rig) -> None:
+    """What a plan adds: an entry, new versions, taken and refused, levels, a stop on the exchange, a limit."""
+    await rig.open(**HEDGE, entry={"when": "at_price", "price": "3400"}, backstop={"beyond": "0.05"})
+    await edited(rig, entry={"when": "at_price", "price": "3440"}, expires_ms=now_ms() + 3_600_000)
+    await rig.market(Decimal(3440))
+    await rig.tell(Decimal(3440))
+    opened = await rig.until(lambda now: now.mode is Mode.TRADING)
+    anchor = opened.anchor_price
+    assert anchor is not None
+    await edited(rig, unit_size="5", limits={"stop_price": "3400"}, expires_ms=None)
+    with pytest.raises(WorkflowUpdateFailedError):
+        await edited(rig, leverage=2)
+    await rested(rig)
+    phases = []
+    for gain in (110, 75, 50, 110):
+        phases.append((await rig.price_at(anchor + gain)).phase)
+        await rested(rig)
+    assert phases == [Phase.ADVANCE, Phase.RETRACEMENT, Phase.RETRACEMENT, Phase.ADVANCE]
+    await rig.market(Decimal(3390))
+    await rig.tell(Decimal(3390))
+    assert (await rig.trade.result())["reason"].startswith("stop_price is 3400")
+    async for run in rig.client.list_workflows(f"WorkflowId = '{rig.trade.id}'"):
+        history = await rig.client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history()
+        await replayer().replay_workflow(history)
 
 
 def replayer() -> Replayer:

@@ -7,12 +7,15 @@ from decimal import Decimal
 import pytest
 from temporalio.client import WorkflowFailureError
 
+from cli import opening, trades
+from cli.errors import CommandFailed
 from strategy.ladder import V7
 from strategy.values import Phase
 from tests.workflows.conftest import Rig
 from tests.workflows.granter import OWN, SILENT, GranterHandle, Heard, granter
 from tests.workflows.test_trade_replay import replayer
 from workflows import herald, treasury
+from workflows.asked import Close, TradeInput
 from workflows.contracts import Mode
 from workflows.granting import Granted, Occasion
 from workflows.status import TradeStatus
@@ -107,6 +110,8 @@ async def test_the_margin_is_asked_for_granted_moved_and_told(rig: Rig, main: Gr
 
 async def test_its_own_or_nothing_orders_nothing_and_more_buys(rig: Rig, main: GranterHandle) -> None:
     _, anchor = await opened(rig, at_reset="keep")
+    # As a portfolio rounds it.
+    await main.answers("reset", "-0.009")
     await to_reset(rig, anchor)
     await at_rest(rig)
     assert len(await rig.orders_accepted()) == 3, "the opening, a step and its undoing"
@@ -133,7 +138,7 @@ async def test_prices_wait_for_the_answer_and_are_folded_after_it(rig: Rig, main
     orders = len(await rig.orders_accepted())
     await rig.market(anchor - 4)
     await rig.tell(anchor - 2, anchor - 4)
-    await rig.trade.signal("granted", Granted(ask_id="another", margin_usd=Decimal(7)))
+    await rig.trade.signal("granted", Granted(ask_id="another/1", margin_usd=Decimal(7)))
     # A query is answered after the signals before it were handled.
     waiting = await rig.status()
     assert (waiting.unit, waiting.price, waiting.phase) == (0, anchor, Phase.ADVANCE)
@@ -297,9 +302,27 @@ async def test_an_open_ask_goes_on_in_a_renewed_run(rig: Rig, main: GranterHandl
     await to_reset(rig, anchor)
     before = (await rig.client.get_workflow_handle(rig.trade.id).describe()).run_id
     while (await rig.client.get_workflow_handle(rig.trade.id).describe()).run_id == before:
-        await asyncio.gather(*(rig.trade.signal("granted", {"ask_id": "another"}) for _ in range(60)))
+        await asyncio.gather(*(rig.trade.signal("granted", {"ask_id": "another/1"}) for _ in range(60)))
     await main.says("-40")
     seen = await at_rest(rig)
     assert seen.ledger is not None and seen.ledger.taken_usd == 40
     resets = {ask.ask_id for ask in (await main.heard()).asks if ask.occasion is Occasion.RESET}
     assert len(resets) == 1
+
+
+async def test_the_command_waits_for_the_portfolio_and_leaves_the_trade_waiting(
+    rig: Rig, main: GranterHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = TradeInput(coin="ETH", unit_size=Decimal(2), portfolio="main", accepts_costs=True)
+    assert (await trades.begin(rig.client, asked)).margin_usd == 100
+    rig.trade = rig.client.get_workflow_handle("trade-ETH")
+    await trades.command(rig.client, "ETH", "close", Close())
+    monkeypatch.setattr(opening, "PATIENCE_S", 0.5)
+    await main.answers("start", SILENT)
+    with pytest.raises(CommandFailed) as unanswered:
+        await trades.begin(rig.client, asked)
+    assert "the portfolio has not answered in 0 s; the trade on ETH waits on, with nothing held" in str(
+        unanswered.value
+    )
+    assert (await rig.status()).mode is Mode.ASKING
+    assert await trades.command(rig.client, "ETH", "close", Close()) == "closed: nothing was opened on ETH"

@@ -14,6 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.portfolio.emergency import stop_everything
     from workflows.portfolio.rebalancing import leave_coin
     from workflows.portfolio.record import DueSaving, PortfolioRecord
+    from workflows.portfolio.savings import try_again
     from workflows.portfolio.watch import Watch
 
 NOTES_KEPT = 50
@@ -38,6 +39,7 @@ class Commands:
             self._watch.begin_anew()
         record.terms, record.terms_version = asked.terms, record.terms_version + 1
         record.left = [coin for coin in record.left if coin not in asked.terms.shares]
+        try_again(record)
         return self._done("apply", asked, f"version {record.terms_version} holds from now on")
 
     def check_rebalance(self, asked: Rebalance) -> None:
@@ -66,6 +68,7 @@ class Commands:
         record.book = skimmed(record.book, coin, asked.usd)
         due = DueSaving(coin=coin, usd=asked.usd, trade="skim", cycle=0, at_ms=now_ms())
         record.due = [*record.due, due]
+        try_again(record, coin)
         return self._done("skim", asked, f"{asked.usd:f} USD are to become {coin}")
 
     def check_exit(self, asked: Exit) -> None:

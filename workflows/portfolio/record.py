@@ -91,8 +91,24 @@ class Purchase(Message):
     moved: bool = False
     order: Intent | None = None
     tries: int = 0
+    refused: str = ""
+    """Why nothing can be bought with it: what has moved is to move back."""
     back: TransferIntent | None = None
     """What could not buy moves back."""
+
+
+class SavingsWait(Message):
+    """Why a coin is not bought now. It is tried again then, or when there is another amount for it than `usd`, and no
+    less than `least_usd`."""
+
+    until_ms: int
+    text: str = ""
+    """Empty where there is not enough yet."""
+    usd: Decimal | None = None
+    least_usd: Decimal = Decimal(0)
+    tries: int = 0
+    told: bool = False
+    """A person was told of the trouble."""
 
 
 class Saved(Message):
@@ -160,13 +176,20 @@ class PortfolioRecord(BaseModel):
     """The newest."""
     spot_usd: dict[str, Decimal] = Field(default_factory=dict)
     """USDC on the spot side that is savings and has bought nothing yet, by the coin it is to buy."""
+    moved: list[DueSaving] = Field(default_factory=list)
+    """The profit that it was; what a purchase left over is not told again."""
+    savings_waits: dict[str, SavingsWait] = Field(default_factory=dict)
+    """By coin."""
     moves_unseen: list[Decimal] = Field(default_factory=list)
     """Our own transfers to the spot side, negative where back, that the account's ledger has not shown yet, in USD."""
-    savings_trouble: str | None = None
-    """Why savings wait, in words."""
     rebalanced_ms: int = 0
 
     @property
     def about(self) -> str:
         """For notices."""
         return f"portfolio {self.input.name}"
+
+    @property
+    def savings_trouble(self) -> str | None:
+        """Why savings wait, in words; None where there is only not enough yet."""
+        return "; ".join(each.text for each in self.savings_waits.values() if each.text) or None

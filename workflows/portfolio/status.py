@@ -48,6 +48,8 @@ class PortfolioStatus(Message):
     due: tuple[DueSaving, ...]
     purchase: Purchase | None
     saved: tuple[Saved, ...]
+    spot_usd: dict[str, Decimal]
+    """USDC on the spot side that is savings and has bought nothing yet, by the coin it is to buy."""
     savings_trouble: str | None
     rebalanced_ms: int
     notes: tuple[str, ...]
@@ -81,6 +83,7 @@ def status_view(record: PortfolioRecord, workflow_id: str) -> PortfolioStatus:
         due=tuple(record.due),
         purchase=record.purchase,
         saved=tuple(record.saved),
+        spot_usd=record.spot_usd,
         savings_trouble=record.savings_trouble,
         rebalanced_ms=record.rebalanced_ms,
         notes=tuple(record.notes[-NOTES_SHOWN:]),

@@ -21,6 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.portfolio.emergency import Emergency
     from workflows.portfolio.grants import ASK_AGAIN, Grants
     from workflows.portfolio.handlers import Handlers
+    from workflows.portfolio.purchases import Purchases
     from workflows.portfolio.rebalancing import Rebalancing, survey
     from workflows.portfolio.record import PortfolioRecord
     from workflows.portfolio.status import details_markdown
@@ -45,6 +46,7 @@ class Portfolio(Handlers):
         self._grants = Grants(record, self._diary, self._messenger)
         self._rebalancing = Rebalancing(record)
         self._emergency = Emergency(record, self._diary, self._messenger)
+        self._purchases = Purchases(record, self._diary, self._messenger)
 
     def _note(self, text: str) -> None:
         self._commands.note(text)
@@ -60,6 +62,7 @@ class Portfolio(Handlers):
                 self._messenger.deliver_forever(),
                 self._watch.watch_forever(),
                 self._emergency.stop_forever(),
+                self._purchases.save_forever(),
                 self._act_forever(),
             )
         ]
