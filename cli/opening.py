@@ -16,6 +16,7 @@ from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError
 
 from cli.errors import CommandFailed
+from cli.names import coin_in
 
 POLL_S = 0.05
 PATIENCE_S = 15.0
@@ -23,7 +24,7 @@ PATIENCE_S = 15.0
 _MODE = SearchAttributeKey.for_keyword("Mode")
 
 
-async def wait_until_open(handle: WorkflowHandle[Any, Any], coin: str) -> None:
+async def wait_until_open(handle: WorkflowHandle[Any, Any], trade: str) -> None:
     """Returns when the position is open. Raises CommandFailed with the refusal, or with what does not answer; a trade
     that had sent nothing to the exchange by then is ended, one whose order may be on its way goes on by itself."""
     deadline_s = time.monotonic() + PATIENCE_S
@@ -33,17 +34,17 @@ async def wait_until_open(handle: WorkflowHandle[Any, Any], coin: str) -> None:
             # It is open, and has moved to its signer's queue.
             return
         if seen.status is not WorkflowExecutionStatus.RUNNING:
-            raise CommandFailed(await refusal(handle, coin))
+            raise CommandFailed(await refusal(handle, trade))
         mode = seen.typed_search_attributes.get(_MODE)
         if mode not in (None, "opening", "asking"):
             return
         if time.monotonic() > deadline_s and mode == "asking":
             raise CommandFailed(
-                f"the portfolio has not answered in {PATIENCE_S:.0f} s; the trade on {coin} waits on, with nothing "
-                f"held: end it with `hypertrader trade close {coin}`"
+                f"the portfolio has not answered in {PATIENCE_S:.0f} s; the trade on {trade} waits on, with nothing "
+                f"held: end it with `hypertrader trade close {trade}`"
             )
         if time.monotonic() > deadline_s:
-            await _give_up(handle, coin, _obstacle(seen))
+            await _give_up(handle, trade, _obstacle(seen))
         await asyncio.sleep(POLL_S)
 
 
@@ -57,7 +58,7 @@ async def _describe(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescri
         ) from error
 
 
-async def refusal(handle: WorkflowHandle[Any, Any], coin: str) -> str:
+async def refusal(handle: WorkflowHandle[Any, Any], trade: str) -> str:
     """Why an opening that is over came to nothing."""
     try:
         await handle.result()
@@ -66,7 +67,7 @@ async def refusal(handle: WorkflowHandle[Any, Any], coin: str) -> str:
         while (cause := getattr(reason, "cause", None)) is not None:
             reason = cause
         return f"{getattr(reason, 'message', reason)}"
-    return f"the trade on {coin} ended at once"
+    return f"the trade on {trade} ended at once"
 
 
 def _obstacle(seen: WorkflowExecutionDescription) -> str:
@@ -92,20 +93,22 @@ def _innermost(pending: PendingActivityInfo) -> str:
     return failure.message
 
 
-async def _give_up(handle: WorkflowHandle[Any, Any], coin: str, obstacle: str) -> None:
+async def _give_up(handle: WorkflowHandle[Any, Any], trade: str, obstacle: str) -> None:
     if await _may_have_ordered(handle):
         raise CommandFailed(
-            f"{obstacle}. The opening order on {coin} may be on its way, so the trade goes on by itself: watch it with "
-            f"`hypertrader trade status {coin}`"
+            f"{obstacle}. The opening order of {trade} may be on its way, so it goes on by itself: watch it with "
+            f"`hypertrader trade status {trade}`"
         )
     await handle.terminate(f"given up: {obstacle}")
     # It may have gone on between the look and the end.
+    coin = coin_in(trade)
     if await _may_have_ordered(handle):
         raise CommandFailed(
-            f"{obstacle}. The trade on {coin} was ended as its order went out: see what is held with "
-            f"`hypertrader exchange position {coin}`, and close it with `hypertrader exchange close {coin}`"
+            f"{obstacle}. The trade on {trade} was ended as its order went out: see what is held with "
+            f"`hypertrader exchange position {coin}`, and close it with `hypertrader exchange close {coin}` if no "
+            f"other trade is on {coin}"
         )
-    raise CommandFailed(f"{obstacle}. Nothing was opened on {coin}")
+    raise CommandFailed(f"{obstacle}. Nothing was opened on {trade}")
 
 
 async def _may_have_ordered(handle: WorkflowHandle[Any, Any]) -> bool:

@@ -1,7 +1,7 @@
 """What the journal knows of the trades that were open, beside what the exchange has: and how each goes on."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
@@ -80,9 +80,11 @@ class Survey(BaseModel):
 async def survey(journal: Journal, gateway: HyperliquidGateway, client: Client, network: str) -> Survey:
     """Changes nothing. Raises CommandFailed where this machine's clock is behind the journal."""
     left = still_open(await journal.last_known(), network, gateway.account)
+    # What they have is known before it is asked whether an opening bought anything.
+    left = sorted(left, key=lambda each: each.standing is None)
     facts = await gateway.account_facts(since_ms=_now_ms())
     held = {position.coin: position for position in facts.positions if position.size}
-    surveyor = _Surveyor(journal, gateway, client, facts)
+    surveyor = _Surveyor(journal, gateway, client, facts, Counter(each.trade.coin for each in left))
     found = [await surveyor.rebuilt(each) for each in left]
     rebuilt = [each for each in found if each is not None]
     surveyor.check_clock()
@@ -106,11 +108,24 @@ def _is_over(known: LastKnown) -> bool:
 
 
 class _Surveyor:
-    def __init__(self, journal: Journal, gateway: HyperliquidGateway, client: Client, facts: AccountFacts) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        gateway: HyperliquidGateway,
+        client: Client,
+        facts: AccountFacts,
+        trades_of: Mapping[str, int],
+    ) -> None:
         self._journal = journal
         self._gateway = gateway
         self._client = client
         self._facts = facts
+        self._trades_of = trades_of
+        """How many there are on a coin."""
+        self._claimed: dict[str, Decimal] = defaultdict(Decimal)
+        """By coin, what the trades seen so far have."""
+        self._running: set[str] = set()
+        """Coins on which a trade runs: it compares for itself."""
         self._newest_ms = 0
         """Of all that happened by the journal, and of all nonces: they are times."""
 
@@ -135,12 +150,15 @@ class _Surveyor:
             goes=Goes.NOWHERE,
             held=held,
         )
-        if known.standing is None and not (known.opened or held):
+        unclaimed = Decimal(0) if trade.coin in self._running else held - self._claimed[trade.coin]
+        if known.standing is None and not (known.opened or unclaimed):
             return None
         if await self._runs(trade.workflow_id):
+            self._running.add(trade.coin)
             return found.model_copy(update={"goes": Goes.ALREADY})
         if known.standing is None:
-            return found.model_copy(update={"why": _why_it_is_lost(known, held)})
+            why = _why_it_is_lost(known, unclaimed, is_alone=self._trades_of[trade.coin] == 1)
+            return found.model_copy(update={"why": why})
         try:
             record = record_of(trade, known.standing)
         except ValidationError as error:
@@ -159,6 +177,8 @@ class _Surveyor:
         cloids = [order.cloid for order in self._facts.resting if order.cloid is not None]
         resting = [cloid for cloid in cloids if tag_in(cloid) == tag_of(found.trade_id)]
         lost = Outage(who="temporal", from_ms=standing.at_ms, to_ms=_now_ms())
+        net = state.ledger.net_qty + sum((fill.size for fill in news), Decimal(0))
+        self._claimed[found.coin] += net
         record = taken_up(record, lost, max(record.next_seq, newest_seq + 1), missed=missed, resting=resting)
         return found.model_copy(
             update={
@@ -171,7 +191,7 @@ class _Surveyor:
                 "cycle": state.cycle,
                 "long": state.ledger.long_qty,
                 "short": state.ledger.short_qty,
-                "net": state.ledger.net_qty + sum((fill.size for fill in news), Decimal(0)),
+                "net": net,
                 "unresolved": [await self._words(*each) for each in on_their_way.items()],
                 "record": record,
             }
@@ -232,14 +252,18 @@ def _differences(trade: Rebuilt, of_coin: Sequence[Rebuilt], held: Position | No
         yield f"leverage is {held.leverage}x, the trade's is {leverage}x"
 
 
-def _why_it_is_lost(known: LastKnown, held: Decimal) -> str:
+def _why_it_is_lost(known: LastKnown, unclaimed: Decimal, *, is_alone: bool) -> str:
     coin = known.trade.coin
     what = (
         "a former release wrote its journal, and kept no record beside it"
         if known.opened
         else "it was opening, and what it bought is not in the journal"
     )
-    cure = f"close what is there (hypertrader exchange close {coin}) and start anew" if held else "start anew"
+    cure = "start anew"
+    if unclaimed and is_alone:
+        cure = f"close what is there (hypertrader exchange close {coin}) and start anew"
+    elif unclaimed:
+        cure = f"{plain(unclaimed):f} {coin} is of no other trade: answer that in one of them and start anew"
     return f"{what}: {cure}"
 
 

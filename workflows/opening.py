@@ -179,11 +179,12 @@ def _of_the_backstop(asked: TradeInput, proposal: Proposal) -> str | None:
     )
 
 
-def _held_otherwise(coin: str, held: Decimal) -> ApplicationError:
+def _held_otherwise(coin: str, unclaimed: Decimal, *, is_alone: bool) -> ApplicationError:
+    held = f"{plain(unclaimed):f} {coin}{'' if is_alone else ' more than its other trades there'}"
+    cure = f"close what is there (hypertrader exchange close {coin})" if is_alone else "answer that in one of them"
     return refused(
-        f"the account holds {plain(held):f} {coin}, and this opening bought 0: somebody traded, or it is an "
-        f"opening of a backup that had gone on; nothing more is bought: close what is there "
-        f"(hypertrader exchange close {coin}) and start again"
+        f"the account holds {held}, and this opening bought 0: somebody traded, or it is an opening of a backup that "
+        f"had gone on; nothing more is bought: {cure} and start again"
     )
 
 
@@ -212,7 +213,7 @@ async def _buy(
             # An opening of a backup may have gone on without us: what it bought is not bought twice.
             held = await _unclaimed(record)
             if held != size and not size:
-                raise _held_otherwise(terms.coin, held)
+                raise _held_otherwise(terms.coin, held, is_alone=not record.neighbours)
             if held != size:
                 # A look before anything else is ordered tells what differs.
                 record.look_due = "the exchange holds what this opening did not buy"

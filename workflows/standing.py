@@ -79,6 +79,8 @@ def taken_up(
     ]
     record.away.append(Away(outage=lost, heard_ms=lost.to_ms))
     record.look_due = result
+    # Others on the coin may have come since: they are asked for once more, and hear of this one.
+    record.neighbours_found = False
     # A backstop that nobody remembers is taken off at the first look.
     record.stop_cloids += [cloid for cloid in resting if cloid not in record.stop_cloids]
     if missed and record.mode in ORDERS_IN:

@@ -44,6 +44,8 @@ async def test_a_trade_lives_its_life_by_command_line(floor: Floor) -> None:
     assert "agreed at" in (await ok(floor, "trade", "report", "HYPE")).out
     assert len(await read(floor, "trade", "orders", "HYPE")) == 1
     assert "trading" in (await ok(floor, "trade", "resume", "HYPE")).out
+    other = await hypertrader("trade", "leave", "hype-hedge", env=floor.environment())
+    assert (other.code, other.error.split(":")[0]) == (1, "no trade on HYPE-hedge is known")
     await floor.control.end_outage()
     assert "units of 0.3 USD" in (await ok(floor, "trade", "set-unit-size", "HYPE", "0.3")).out
     bad = await hypertrader("trade", "set-unit-size", "HYPE", "--", "-1", env=floor.environment())

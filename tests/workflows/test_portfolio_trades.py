@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from temporalio.client import Client, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 
 from portfolio.terms import PortfolioTerms
 from strategy.ladder import V7
@@ -79,6 +79,19 @@ async def test_three_trades_get_exactly_their_margins_and_a_profit_goes_three_wa
     ]
     seen = await account.rig.status()
     assert seen.ledger is not None and abs(seen.ledger.allocation - book.allocations[trade].margin_usd) < D("0.01")
+
+
+async def test_a_second_trade_on_a_coin_gets_what_the_first_left_of_its_share(account: Account) -> None:
+    assert await account.open("ETH") == 400
+    with pytest.raises(WorkflowFailureError) as nothing_left:
+        await account.open("ETH")
+    assert "its share is 0 USD" in str(nothing_left.value.cause)
+    more = TERMS.model_copy(update={"shares": {"ETH": D("0.6"), "BTC": D("0.1"), "SOL": D("0.1")}})
+    await account.floor.portfolio.execute_update("apply", {"terms": more.model_dump(mode="json")})
+    assert await account.open("ETH") == 200
+    await account.floor.portfolio.execute_update("exit", {"coin": "ETH", "now": True})
+    await account.floor.until(lambda now: "ETH" in now.left)
+    assert await account.rig.net_position() == 0
 
 
 async def test_rebalanced_trades_have_their_shares_and_who_left_has_nothing(account: Account) -> None:

@@ -1,6 +1,7 @@
 """What the journal keeps of how a trade stands is all that the trade is: with Temporal lost it goes on from there."""
 
 import asyncio
+import copy
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -220,6 +221,33 @@ async def test_what_can_not_go_on_by_itself_is_told_with_what_to_do(rig: Rig, tm
         await found_by(rig)
     forget(tmp_path / "journal.db")
     assert "a former release wrote its journal" in (await only_trade(rig)).why
+
+
+async def test_two_trades_on_one_coin_find_each_other_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "SETTLES", timedelta(seconds=1))
+    other = copy.copy(rig)
+    await rig.open(leverage=10)
+    await assert_kept_as_it_is(rig)
+    await other.open(leverage=10, margin_usd="200")
+    await assert_kept_as_it_is(other)
+    rigs = (rig, other)
+    for each in rigs:
+        await lose(each)
+    # A third one whose opening order was refused; what is held is not its.
+    refused = (await kept(rig)).trade.model_copy(update={"trade_id": "trade-ETH-c/1", "workflow_id": "trade-ETH-c"})
+    await rig.journal.append(refused, [OperatorRecord(seq=1, at_ms=1, command="pause", arguments={}, result="")], None)
+
+    found = (await found_by(rig)).trades
+    began_ms = max(each.as_of_ms for each in found)
+    assert {each.workflow_id: each.goes for each in found} == {each.trade.id: Goes.ON for each in rigs}
+    assert sum(each.net or 0 for each in found) == found[0].held == await rig.net_position()
+    for each in found:
+        assert each.record is not None
+        await start(rig.client, each, each.record)
+    for each in rigs:
+        each.trade = rig.client.get_workflow_handle(each.trade.id)
+        seen = await each.until(lambda now: now.agreed_ms > began_ms or now.difference is not None)
+        assert (seen.mode, seen.difference) == (Mode.TRADING, None)
 
 
 def test_a_fill_that_is_the_order_due_after_a_reset_is_booked_as_that_order() -> None:

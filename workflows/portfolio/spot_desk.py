@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from hashlib import sha256
 from typing import TypeVar
 
 from temporalio import workflow
@@ -18,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
         TransferQuestion,
         TransferRequest,
         orders_queue,
+        tag_of,
     )
     from exchange.port import Intent, OrderOutcome, Side
     from exchange.spot_port import TransferIntent, TransferOutcome
@@ -86,9 +86,8 @@ class SpotDesk:
         record = self._record
         assert record.trade is not None
         nonce = await self._draw_nonce()
-        tag = sha256(record.trade.trade_id.encode()).hexdigest()[:16]
         intent = Intent(
-            cloid=f"0x{tag}{nonce:016x}",
+            cloid=f"0x{tag_of(record.trade.trade_id)}{nonce:016x}",
             account=record.account,
             signer=record.signer,
             nonce=nonce,
