@@ -30,6 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.messenger import Messenger
     from workflows.portfolio.rebalancing import survey, worth_now
     from workflows.portfolio.record import Answered, DueSaving, PortfolioRecord
+    from workflows.portfolio.savings import told_in_one
     from workflows.portfolio.telling import TradeGone, tell
 
 ANSWERS_WITHIN = timedelta(seconds=10)
@@ -63,14 +64,14 @@ class Grants:
             # A share is of all there is now, not of what there was when the cycles began.
             worth = worth_now((await survey(record)).trades) if ask.trade in record.reviewed else {}
             self._grant(ask, value, worth)
-        record.asks = [each for each in record.asks if each.ask_id != ask.ask_id]
         granted = record.answered[ask.trade].granted
-        if granted is None or granted.ask_id != ask.ask_id:
-            return
-        try:
-            await tell(ask.trade, "granted", granted)
-        except TradeGone:
-            self._forget(ask.trade)
+        if granted is not None and granted.ask_id == ask.ask_id:
+            try:
+                await tell(ask.trade, "granted", granted)
+            except TradeGone:
+                self._forget(ask.trade)
+        # Not before: what a run tells as it ends may be lost, and is told again by the next.
+        record.asks = [each for each in record.asks if each.ask_id != ask.ask_id]
 
     def _is_new(self, told: MarginAsk | TradeEnded) -> bool:
         """Not booked yet: a trade numbers what it asks, and says nothing after its end."""
@@ -161,7 +162,7 @@ class Grants:
         record.book = earned(record.book, profit_usd, parts, savings_coin)
         if parts.savings_usd:
             due = DueSaving(coin=savings_coin, usd=parts.savings_usd, trade=trade, cycle=cycle, at_ms=now_ms())
-            record.due = [*record.due, due]
+            record.due = told_in_one([*record.due, due], savings_coin)
         if profit_usd:
             fields = parts.model_dump()
             self._diary.add(entries.ProfitRecord, trade=trade, cycle=cycle, profit_usd=profit_usd, **fields)

@@ -230,7 +230,6 @@ class Purchases:
     def _accumulate(self, coin: str, facts: SpotFacts) -> None:
         """There is not enough yet."""
         record = self._record
-        record.due = savings.told_in_one(record.due, coin)
         has_usd = record.spot_usd.get(coin, ZERO)
         missing = f"{words(has_usd)} are to buy {coin}; the spot side has {words(facts.usd.free)} free"
         text = missing if facts.usd.free < has_usd else ""

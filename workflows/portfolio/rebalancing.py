@@ -48,19 +48,20 @@ class Rebalancing:
         """None while those that shrink have not done so."""
         record = self._record
         review = next(iter(record.to_review), None)
-        if review is None or (review.grows and record.reviewed):
+        if review is None or (review.grows and any(trade != review.trade for trade in record.reviewed)):
             return None
         return review
 
     async def _tell_to_ask(self, review: ToReview) -> None:
         record = self._record
         # Before it is told: its ask may come before Temporal says that it heard.
-        record.reviewed = [*record.reviewed, review.trade]
-        record.to_review = [each for each in record.to_review if each != review]
+        record.reviewed = [*(trade for trade in record.reviewed if trade != review.trade), review.trade]
         try:
             await tell(review.trade, "review", Review(now=review.now, reason="rebalanced"))
         except TradeGone:
             record.gone = [*record.gone, review.trade]
+        # Not before: what a run tells as it ends may be lost, and is told again by the next.
+        record.to_review = [each for each in record.to_review if each != review]
 
     async def _tell_to_leave(self, trade: str) -> None:
         record = self._record
