@@ -160,8 +160,16 @@ async def test_a_trade_that_ended_gives_its_margin_back_once(floor: Floor) -> No
     status = await floor.until(lambda status: not status.book.allocations)
     assert status.book.capital_usd == 970
     other = await floor.asker("ETH")
-    # Nobody has anything: what counts is what the exchange shows.
-    assert (await floor.ask(other, "ETH")).margin_usd == 400
+    assert (await floor.ask(other, "ETH")).margin_usd == 388
+
+
+async def test_while_nobody_has_anything_what_the_exchange_shows_is_divided(floor: Floor) -> None:
+    ended = TradeEnded(ask_id="long gone/2", trade="trade-ETH", coin="ETH", cycle=1, profit_usd=D(-30))
+    await floor.portfolio.signal("trade_ended", ended)
+    await floor.until(lambda status: status.book.capital_usd == 970)
+    # Any look that has something to tell will do.
+    await floor.rig.control("fund", address=floor.rig.gateway.account, usd="500")
+    await floor.until(lambda status: status.book.capital_usd == 1500, within_s=40)
 
 
 async def test_a_fall_of_23_percent_stops_every_trade_until_a_person_releases(rig: Rig) -> None:

@@ -17,7 +17,6 @@ with workflow.unsafe.imports_passed_through():
         Grant,
         Refused,
         Shared,
-        counted_anew,
         earned,
         grant,
         released,
@@ -92,17 +91,16 @@ class Grants:
             kept_usd = None
         else:
             kept_usd = None if ask.occasion is Occasion.START else own_usd
-        book = counted_anew(record.book, value.equity_usd)
         answer = self._refusal(ask) or grant(
             record.terms,
-            valued(book, worth),
+            valued(record.book, worth),
             Ask(trade=ask.trade, coin=ask.coin, own_usd=kept_usd),
             value.free_usd,
         )
         match answer:
             case Grant():
                 margin_usd = self._not_larger(ask, answer.margin_usd, own_usd)
-                record.book = _given(book, ask.trade, ask.coin, margin_usd)
+                record.book = _given(record.book, ask.trade, ask.coin, margin_usd)
                 granted = Granted(ask_id=ask.ask_id, margin_usd=margin_usd)
             case Refused():
                 granted = Granted(ask_id=ask.ask_id, refusal=answer.text[:500])

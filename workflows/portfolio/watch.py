@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import NoticeKind, WatchReport, WatchRequest, orders_queue
     from exchange.spot_port import LedgerUpdate
     from journal import entries
-    from portfolio.book import paid_in
+    from portfolio.book import counted_anew, paid_in
     from portfolio.risk import Breach, Consequence
     from workflows.diary import Diary, now_ms
     from workflows.messenger import Messenger
@@ -82,7 +82,7 @@ class Watch:
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             summary="equity, drawdown and money that moves",
         )
-        await workflow.wait_condition(lambda: looking.done() or self._anew or self._renewal.is_due())
+        await workflow.wait_condition(lambda: looking.done() or self._anew or self._renewal.can_be())
         if not looking.done():
             looking.cancel()
         try:
@@ -104,6 +104,9 @@ class Watch:
         record.curve, record.exposure, record.looked_ms = report.curve, report.exposure, report.at_ms
         for update in report.updates:
             self._take_update(update)
+        if not record.moves_unseen and record.purchase is None:
+            # Only here equity is known to have in it what the book has.
+            record.book = counted_anew(record.book, report.exposure.equity_usd)
         for text in report.warnings:
             self._messenger.tell(text, NoticeKind.DRAWDOWN)
         for breach in report.new_breaches:
