@@ -139,10 +139,7 @@ def stop_all(
     """Emergency: close every trade, begin none until released. Exit code 0 when the exchange says that all is flat."""
 
     async def stop(client: Client) -> list[DurableStop]:
-        await portfolios.status(client, name)
-        portfolio = client.get_workflow_handle(portfolio_id(name))
-        # A signal that Temporal took is never lost; an update is, with the worker that was to answer it.
-        await portfolio.signal("emergency_stop", EmergencyStop(everything=everything, reason=reason))
+        await portfolios.tell_to_stop(client, name, EmergencyStop(everything=everything, reason=reason))
         told = [DurableStop(workflow_id=portfolio_id(name))]
         return await durable_stop.until_flat(client, told, time.monotonic() + wait_s)
 

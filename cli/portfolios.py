@@ -20,13 +20,11 @@ from portfolio.rebalance import Resize, resizes
 from portfolio.terms import PortfolioTerms
 from settings import Settings
 from workflows.granting import portfolio_id
-from workflows.portfolio.asked import PortfolioInput
+from workflows.portfolio.asked import EmergencyStop, PortfolioInput
 from workflows.portfolio.rebalancing import worth_now
 from workflows.portfolio.record import PortfolioRecord
 from workflows.portfolio.status import PortfolioStatus
 
-STOP_TIMEOUT_S = 120.0
-"""Longer than the portfolio itself waits for the exchange's word."""
 POLL_S = 0.1
 
 
@@ -86,9 +84,14 @@ async def begin(client: Client, name: str, terms: PortfolioTerms, settings: Sett
 
 async def command(client: Client, name: str, update: str, message: Message) -> str:
     """Its answer. A refusal raises CommandFailed."""
-    timeout_s = STOP_TIMEOUT_S if update == "emergency_stop" else ANSWER_TIMEOUT_S
     async with sorted_failures(_asked(name)):
-        return await told(client.get_workflow_handle(portfolio_id(name)), update, message, timeout_s)
+        return await told(client.get_workflow_handle(portfolio_id(name)), update, message, ANSWER_TIMEOUT_S)
+
+
+async def tell_to_stop(client: Client, name: str, asked: EmergencyStop) -> None:
+    """By signal: one that Temporal took is never lost, while an update waits for a worker to take it."""
+    async with sorted_failures(_asked(name)):
+        await client.get_workflow_handle(portfolio_id(name)).signal("emergency_stop", asked)
 
 
 async def summaries(client: Client, trades: Sequence[str]) -> dict[str, TradeSummary]:

@@ -52,7 +52,8 @@ async def tidy(floor: Floor) -> AsyncIterator[Floor]:
     """Nothing of one test meets the next."""
     yield floor
     await floor.control.disarm()
-    await hypertrader("stop-all", env=floor.environment())
+    if await trades.names_running(floor.client):
+        await hypertrader("stop-all", env=floor.environment())
     for coin in await trades.names_running(floor.client):
         await ok(floor, "trade", "release", coin)
     finished, _ = await stop_all(floor, "--others-too")

@@ -4,10 +4,13 @@ import time
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
 
 from activities.messages import TRADES_QUEUE
-from cli import durable_stop
+from cli import durable_stop, portfolios
+from cli.errors import CommandFailed
+from cli.portfolio_file import first_terms
 from tests.feed.harness import until_async
 from tests.workflows.conftest import Rig
 from workflows.contracts import Mode
@@ -52,6 +55,18 @@ async def test_it_closes_what_nobody_owns_only_when_asked_and_may_be_asked_on_it
     [first, second] = await durable_stop.until_flat(rig.client, told_twice, time.monotonic() + 5)
     assert first == second and first.is_flat and first.latch is not None
     assert (first.latch.reason, first.latch.everything) == ("fire", True)
+
+
+async def test_a_portfolio_is_told_while_no_worker_runs_and_one_that_is_not_there_is_named(rig: Rig) -> None:
+    await portfolios.begin(rig.client, "main", first_terms(["ETH=40%"]), rig.settings)
+    await rig.stop_worker()
+    await portfolios.tell_to_stop(rig.client, "main", EmergencyStop(reason="fire"))
+    await rig.start_worker()
+    told = [durable_stop.DurableStop(workflow_id="portfolio-main")]
+    [seen] = await durable_stop.until_flat(rig.client, told, time.monotonic() + 20)
+    assert seen.is_flat
+    with pytest.raises(CommandFailed, match="no portfolio other runs"):
+        await portfolios.tell_to_stop(rig.client, "other", EmergencyStop())
 
 
 async def test_one_that_waits_for_a_worker_is_ended_once_all_is_known_to_be_flat(rig: Rig) -> None:
