@@ -37,6 +37,7 @@ from exchange.signing import PrivateKey
 from exchange.sorting import (
     Declined,
     Filled,
+    NonceTooLow,
     NonceUsed,
     Removed,
     Resting,
@@ -226,10 +227,13 @@ class HyperliquidGateway:
         return await cancel(self, await self.coin_of(coin), cloid, since_ms=since_ms - FILLS_MARGIN_MS)
 
     async def remove(self, coin: str, cloid: str) -> Removed:
-        """Send the cancel of one order once."""
+        """Send the cancel of one order once. A nonce that is spent says nothing of the order: NotSent."""
         action = cancel_by_cloid_action(int((await self._market_row(coin))["baseId"]), cloid)
         vault = await self._vault_address()
-        return sort_cancel_reply(await self._transport.act(action, self.draw_nonce(), vault=vault))
+        try:
+            return sort_cancel_reply(await self._transport.act(action, self.draw_nonce(), vault=vault))
+        except (NonceUsed, NonceTooLow) as spent:
+            raise NotSent(f"the cancel of order {cloid} needs another nonce: {spent}") from spent
 
     async def account_facts(self, *, since_ms: int, funding_since_ms: int | None = None) -> AccountFacts:
         """Positions and resting orders of all coins, and what was filled and paid since: at least four requests."""

@@ -172,18 +172,11 @@ class Run:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             task_timeout=TASK_TIMEOUT,
         )
-        self.status = await self._talk.until_rest(
-            lambda status: status.mode is Mode.TRADING and self._has_its_stop(status)
-        )
+        self.status = await self._talk.until_rest(lambda status: status.mode is Mode.TRADING)
 
     async def _move_to(self, line: int) -> None:
         price = await self._set_price(line)
-        self.status = await self._talk.until_rest(lambda status: status.price == price and self._has_its_stop(status))
-
-    def _has_its_stop(self, status: TradeStatus) -> bool:
-        """A refused one is tried again after a while, and that looks like rest."""
-        held = status.ledger is not None and status.ledger.net != 0
-        return self._terms.backstop is None or (status.backstop is not None) == held
+        self.status = await self._talk.until_rest(lambda status: status.price == price)
 
     async def _set_price(self, line: int) -> Decimal:
         price = self.price_of(line)

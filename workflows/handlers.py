@@ -57,7 +57,8 @@ class Handlers(Updates):
     @workflow.query(description="Everything about the trade, for people and programs")
     def status(self) -> TradeStatus:
         book, workflow_id = self._book, workflow.info().workflow_id
-        return status_view(self._record, workflow_id, order_in_flight=book.order_in_flight, order_due=book.order_due)
+        order_due = book.order_due or self._backstop.is_due()
+        return status_view(self._record, workflow_id, order_in_flight=book.order_in_flight, order_due=order_due)
 
     @workflow.query(description="Long, short, cash and equity at the last price")
     def ledger(self) -> LedgerView:

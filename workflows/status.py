@@ -72,7 +72,7 @@ class TradeStatus(Message):
     """No new cycle begins."""
     order_in_flight: bool
     order_due: bool = False
-    """An order waits to be sent, or to be tried again."""
+    """An order waits to be sent, or to be tried again; a backstop's too."""
     attention: str | None
     difference: Difference | None = None
     """What the exchange holds otherwise; the answer is adopt, rehedge, release or close."""

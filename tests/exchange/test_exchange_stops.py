@@ -193,6 +193,16 @@ async def test_a_cancel_that_is_not_answered_is_sent_until_it_is(stage: Stage, s
     assert len(stage.sent("cancelByCloid")) == 2
 
 
+async def test_a_cancel_whose_nonce_is_spent_is_sent_with_another(stage: Stage) -> None:
+    intent = stop_of(stage)
+    await place(stage, intent)
+    reply = {"status": "err", "response": "Invalid nonce: duplicate nonce 1795319623216"}
+    stage.proxy.spoil("cancelByCloid", answer(200, json.dumps(reply)))
+    outcome = await cancel_it(stage, intent.cloid)
+    assert outcome.status is CancelStatus.CANCELLED
+    assert stops_of(stage) == ["canceled"]
+
+
 async def test_a_stop_that_fired_before_its_cancel_is_told_with_its_fills(stage: Stage) -> None:
     intent = stop_of(stage)
     await place(stage, intent)

@@ -89,6 +89,19 @@ async def test_a_stop_that_somebody_took_off_is_placed_again(rig: Rig) -> None:
     assert (again.size, again.trigger_price) == (before[0].size, before[0].trigger_price)
 
 
+async def test_a_stop_whose_request_was_lost_is_due_until_it_is_placed(rig: Rig) -> None:
+    opened = await rig.open(backstop=BACKSTOP)
+    assert opened.anchor_price is not None
+    await rested(rig)
+    await rig.control("faults", kind="drop_request", match={"action": "order", "nth": 2})
+    await rig.price_at(opened.anchor_price - 2)
+    lost = await rig.until(lambda now: now.last_orders[-1].status == "not_executed")
+    assert lost.order_due
+    placed = await rig.until(lambda now: not now.order_due and not now.order_in_flight)
+    assert placed.ledger is not None and placed.backstop is not None
+    assert placed.backstop.terms.size == -placed.ledger.net
+
+
 async def test_closing_takes_it_off(rig: Rig) -> None:
     await rig.open(backstop=BACKSTOP)
     await rested(rig)
