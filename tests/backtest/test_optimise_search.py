@@ -271,7 +271,13 @@ def test_ctrl_c_shows_what_is_done_by_then(recording: Path) -> None:
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "cli.main", "optimise", str(recording), *COMMON, *options]
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=theirs, text=True, env={**os.environ, "TERM": "xterm"}
+        words,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        env={**os.environ, "TERM": "xterm"},
+        # A suite that runs in the background of a shell ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
     seen = b""

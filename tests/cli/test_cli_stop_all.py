@@ -181,8 +181,8 @@ async def test_a_trade_that_opens_meanwhile_is_stopped_too(tidy: Floor) -> None:
     (opened,) = await asyncio.gather(late, return_exceptions=True)
     finished, report = await stopping
     assert finished.code == 0, finished.err
-    # Told before it had bought anything, the opening says so and comes to nothing; the workflow that stops may have told
-    # it before this command saw it.
+    # Told before it had bought anything, the opening says so and comes to nothing. The workflow that stops may have
+    # told it before this command saw it.
     came_to_nothing = isinstance(opened, CommandFailed) and "nothing was bought" in str(opened)
     seen = {trade["coin"]: trade["mode"] for trade in report["trades"]}
     assert seen.pop("SOL") == "stopped"
