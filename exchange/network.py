@@ -1,4 +1,4 @@
-"""Which exchange this installation talks to, and with which key. Both refuse rather than guess."""
+"""Which exchange this installation talks to, and with which keys. Both refuse rather than guess."""
 
 import os
 import secrets
@@ -11,11 +11,12 @@ from exchange.signing import PrivateKey
 from settings import Network, Settings
 from telemetry import logs
 
-__all__ = ["Endpoint", "PrivateKey", "SetupRefused", "endpoint", "load_key"]
+__all__ = ["Endpoint", "PrivateKey", "SetupRefused", "endpoint", "load_key", "load_keys"]
 
 KEY_VARIABLE = "HYPERTRADER_PRIVATE_KEY"
 PAPER_KEY = "paper.key"
 """In the state folder."""
+KEY_FILE_BYTES_MAX = 4_096
 _URLS = {Network.MAINNET: "https://api.hyperliquid.xyz", Network.TESTNET: "https://api.hyperliquid-testnet.xyz"}
 
 
@@ -57,7 +58,13 @@ def endpoint(settings: Settings) -> Endpoint:
 
 
 def load_key(settings: Settings, *, make: bool = True) -> PrivateKey:
-    """The signing key: from HYPERTRADER_PRIVATE_KEY or from `private_key_file`.
+    """The key that signs what begins now. Raises SetupRefused."""
+    return load_keys(settings, make=make)[0]
+
+
+def load_keys(settings: Settings, *, make: bool = True) -> tuple[PrivateKey, ...]:
+    """The signing keys, from HYPERTRADER_PRIVATE_KEY or from `private_key_file`, one a line: the first signs from now
+    on, the others are former ones, by which is finished what began with them.
 
     For the paper network, one of its own is made once in the state folder when neither is given and `make` allows it.
     Raises SetupRefused.
@@ -65,7 +72,7 @@ def load_key(settings: Settings, *, make: bool = True) -> PrivateKey:
     given = os.environ.get(KEY_VARIABLE)
     if given and settings.private_key_file:
         raise SetupRefused(
-            f"{KEY_VARIABLE} and private_key_file ({settings.private_key_file}) are both set: give one key"
+            f"{KEY_VARIABLE} and private_key_file ({settings.private_key_file}) are both set: give the keys once"
         )
     if given:
         return _parsed(given, KEY_VARIABLE)
@@ -88,28 +95,40 @@ def _paper_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _read(path: Path) -> PrivateKey:
+def _read(path: Path) -> tuple[PrivateKey, ...]:
     try:
         with path.open(encoding="ascii", errors="replace") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(1024)
+            text = file.read(KEY_FILE_BYTES_MAX + 1)
     except OSError as error:
         raise SetupRefused(f"private key file {path} can't be read: {error.strerror}") from error
     if mode & 0o077:
         raise SetupRefused(f"private key file {path} has mode {mode:04o}: others may use it; run chmod 600 {path}")
+    if len(text) > KEY_FILE_BYTES_MAX:
+        # Cut off, its last key would be another one, or none.
+        raise SetupRefused(
+            f"private key file {path} is larger than {KEY_FILE_BYTES_MAX} bytes: one key a line is allowed"
+        )
     return _parsed(text, f"private key file {path}")
 
 
-def _parsed(text: str, where: str) -> PrivateKey:
-    try:
-        key = PrivateKey(text)
-    except ValueError as error:
-        raise SetupRefused(f"{where}: {error}") from None
-    logs.redact(text)
-    return key
+def _parsed(text: str, where: str) -> tuple[PrivateKey, ...]:
+    words = text.replace(",", " ").split() or [""]
+    keys: list[PrivateKey] = []
+    for number, word in enumerate(words, start=1):
+        which = f"key {number} of {where}" if len(words) > 1 else where
+        try:
+            key = PrivateKey(word)
+        except ValueError as error:
+            raise SetupRefused(f"{which}: {error}") from None
+        logs.redact(word)
+        if key.address in {each.address for each in keys}:
+            raise SetupRefused(f"{which} is there twice ({key.address}): give each key once")
+        keys.append(key)
+    return tuple(keys)
 
 
-def _paper_key(path: Path) -> PrivateKey:
+def _paper_key(path: Path) -> tuple[PrivateKey, ...]:
     if path.exists():
         return _read(path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
