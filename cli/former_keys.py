@@ -7,7 +7,7 @@ from temporalio.client import Client
 from activities.messages import TRADE
 from cli.errors import CommandFailed
 from exchange.network import load_keys
-from feed.former_keys import signing, stranded
+from feed.former_keys import SILENT, signing, stranded
 from settings import Settings
 
 
@@ -18,11 +18,17 @@ async def who_needs_them(settings: Settings, client: Client) -> str:
     if lost := await stranded(client, account, signers):
         text = "; ".join(f"{', '.join(ids)}: signed by {signer}, whose key is not here" for signer, ids in lost.items())
         raise CommandFailed(
-            f"{text}: nobody serves them -> append that key as a further line to the private keys, and restart the "
-            "worker; if it is lost, see docs/operating.md, Another private key"
+            f"{text}: nobody serves them -> append that key as a further line to the private keys (its address, if "
+            "it is lost), and restart the worker: docs/operating.md, Another private key"
         )
+    if len(signers) == 1:
+        return "there is none"
     found = await signing(client, account, signers)
-    return "; ".join(_words(each, found.get(each, ())) for each in signers[1:]) or "there is none"
+    if silent := found.get(SILENT):
+        raise CommandFailed(
+            f"{', '.join(silent)} did not answer by whose key -> see that the worker runs, and try again"
+        )
+    return "; ".join(_words(each, found.get(each, ())) for each in signers[1:])
 
 
 def _words(signer: str, ids: Sequence[str]) -> str:

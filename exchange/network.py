@@ -1,13 +1,14 @@
 """Which exchange this installation talks to, and with which keys. Both refuse rather than guess."""
 
 import os
+import re
 import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from exchange.signing import PrivateKey
+from exchange.signing import LostKey, PrivateKey
 from settings import Network, Settings
 from telemetry import logs
 
@@ -17,6 +18,7 @@ KEY_VARIABLE = "HYPERTRADER_PRIVATE_KEY"
 PAPER_KEY = "paper.key"
 """In the state folder."""
 KEY_FILE_BYTES_MAX = 4_096
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _URLS = {Network.MAINNET: "https://api.hyperliquid.xyz", Network.TESTNET: "https://api.hyperliquid-testnet.xyz"}
 
 
@@ -64,7 +66,8 @@ def load_key(settings: Settings, *, make: bool = True) -> PrivateKey:
 
 def load_keys(settings: Settings, *, make: bool = True) -> tuple[PrivateKey, ...]:
     """The signing keys, from HYPERTRADER_PRIVATE_KEY or from `private_key_file`, one a line: the first signs from now
-    on, the others are former ones, by which is finished what began with them.
+    on, the others are former ones, by which is finished what began with them. A former one that is lost is given by its
+    address.
 
     For the paper network, one of its own is made once in the state folder when neither is given and `make` allows it.
     Raises SetupRefused.
@@ -118,14 +121,22 @@ def _parsed(text: str, where: str) -> tuple[PrivateKey, ...]:
     for number, word in enumerate(words, start=1):
         which = f"key {number} of {where}" if len(words) > 1 else where
         try:
-            key = PrivateKey(word)
+            key = _key(word, is_former=number > 1)
         except ValueError as error:
             raise SetupRefused(f"{which}: {error}") from None
-        logs.redact(word)
         if key.address in {each.address for each in keys}:
             raise SetupRefused(f"{which} is there twice ({key.address}): give each key once")
         keys.append(key)
     return tuple(keys)
+
+
+def _key(word: str, *, is_former: bool) -> PrivateKey:
+    """Raises ValueError without the word."""
+    if is_former and _ADDRESS.fullmatch(word):
+        return LostKey(word)
+    key = PrivateKey(word)
+    logs.redact(word)
+    return key
 
 
 def _paper_key(path: Path) -> tuple[PrivateKey, ...]:

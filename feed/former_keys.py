@@ -24,6 +24,10 @@ TOLD_AGAIN_AFTER_S_MAX = 300.0
 RPC_TIMEOUT = timedelta(seconds=5)
 ASKED_AT_ONCE = 20
 
+SILENT = ""
+ASKS_MAX = 5
+ASKS_AGAIN_AFTER_S = 0.3
+
 By = Mapping[str, Sequence[str]]
 """Workflow ids by signer."""
 
@@ -32,28 +36,24 @@ _log = logging.getLogger(__name__)
 
 
 async def signing(client: Client, account: str, held: Collection[str]) -> By:
-    """Which running workflows of the account need whose key: what they begin is signed by it, or what they began.
+    """Which running workflows of the account need whose key: what they begin is signed by it, or what they began. Under
+    SILENT those that do not answer just now.
 
     Those of keys that are not `held` can't answer: they are `stranded`. Raises RPCError.
     """
     listed = [each async for each in client.list_workflows(_RUNNING, rpc_timeout=RPC_TIMEOUT)]
+    served = [each for each in listed if _signer_of(each.task_queue) in (None, *held)]
     at_once = asyncio.Semaphore(ASKED_AT_ONCE)
 
     async def asked(execution: WorkflowExecution) -> frozenset[str]:
-        signer = _signer_of(execution.task_queue)
-        if signer is not None and signer not in held:
-            return frozenset()
         async with at_once:
             answer = await _answer(client, execution.id)
         if answer is None:
-            # A trade that does not answer just now is as its queue says.
-            return frozenset({signer} if signer is not None else ())
-        # A run goes on where it is until it is renewed, whatever it was told.
-        queue = frozenset({signer} if signer is not None else ())
-        return answer.signers | queue if answer.account == account else frozenset()
+            return frozenset({SILENT})
+        return answer.signers if answer.account == account else frozenset()
 
     found: dict[str, list[str]] = defaultdict(list)
-    for execution, signers in zip(listed, await asyncio.gather(*map(asked, listed)), strict=True):
+    for execution, signers in zip(served, await asyncio.gather(*map(asked, served)), strict=True):
         for signer in signers:
             found[signer].append(execution.id)
     return found
@@ -145,13 +145,19 @@ def _signer_of(queue: str) -> str | None:
 
 async def _answer(client: Client, workflow_id: str) -> SignedBy | None:
     """None of one that does not answer."""
-    try:
-        answer: SignedBy = await client.get_workflow_handle(workflow_id).query(
-            "signed_by", result_type=SignedBy, rpc_timeout=RPC_TIMEOUT
-        )
-    except (RPCError, WorkflowQueryFailedError):
-        return None
-    return answer
+    handle = client.get_workflow_handle(workflow_id)
+    for _ in range(ASKS_MAX):
+        try:
+            answer: SignedBy = await handle.query("signed_by", result_type=SignedBy, rpc_timeout=RPC_TIMEOUT)
+        except WorkflowQueryFailedError:
+            # It is being taken up by a worker.
+            await asyncio.sleep(ASKS_AGAIN_AFTER_S)
+        except RPCError as error:
+            # One that is over needs nobody.
+            return SignedBy() if error.status is RPCStatusCode.NOT_FOUND else None
+        else:
+            return answer
+    return None
 
 
 async def _account_of(client: Client, execution: WorkflowExecution) -> str | None:

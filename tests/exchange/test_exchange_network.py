@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from exchange.network import Endpoint, SetupRefused, endpoint, load_key, load_keys
+from exchange.signing import LostKey
 from settings import Network, Settings
 from telemetry.logs import redacted
 
@@ -115,6 +116,8 @@ def test_the_first_key_signs_and_former_ones_stand_below_it(tmp_path: Path, monk
     assert load_key(by_file).address == new.address
     (alone,) = load_keys(keys_in(tmp_path / "former", SECRET))
     assert alone.address == former.address != new.address
+    _, lost = load_keys(keys_in(tmp_path / "lost", f"{OTHER}\n{former.address}"))
+    assert isinstance(lost, LostKey) and lost.address == former.address
     monkeypatch.setenv("HYPERTRADER_PRIVATE_KEY", f"{OTHER},{SECRET}")
     assert [key.address for key in load_keys(Settings())] == [new.address, former.address]
     assert redacted(f"{OTHER} and 0x{SECRET.upper()}") == "[private key] and [private key]"
@@ -126,6 +129,7 @@ def test_the_first_key_signs_and_former_ones_stand_below_it(tmp_path: Path, monk
         (f"{SECRET}\n{OTHER}\n0x{SECRET.upper()}", "key 3 of private key file .* is there twice"),
         (f"{SECRET}\n{OTHER[:-1]}z", "key 2 of private key file .*: the private key is not hexadecimal"),
         (f"{SECRET}\n{OTHER}00", "key 2 of private key file .*: the private key has 33 bytes"),
+        ("0x" + "5e" * 20, "private key file .*: the private key has 20 bytes"),
         ("\n", "private key file .*: the private key has 0 bytes"),
         (f"{SECRET}\n" * 100, "is larger than 4096 bytes"),
     ],
