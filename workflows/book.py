@@ -146,12 +146,7 @@ class Book:
         self._record.pending = None
         if outcome.status is OutcomeStatus.FILLED:
             self._accept(pending.decision, pending.taken, execution_of(outcome))
-        elif (
-            outcome.status is OutcomeStatus.NOT_EXECUTED
-            or outcome.reason in WORTH_A_NEW_INTENT
-            # It may be the key that was refused: the next intent is signed by another one.
-            or self._record.next_signer is not None
-        ):
+        elif outcome.status is OutcomeStatus.NOT_EXECUTED or outcome.reason in WORTH_A_NEW_INTENT:
             await self._prepare_another_try()
         else:
             raise NeedsAttention(f"{pending.purpose} was refused by the exchange: {outcome.text}")

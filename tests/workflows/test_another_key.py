@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 from eth_account import Account
@@ -16,13 +17,17 @@ from activities.recording import RecordingActivities
 from cli.doctor import Finding, examine
 from cli.venue import ControlApi
 from exchange.network import KEY_VARIABLE, PAPER_KEY
+from exchange.nonces import wall_ms
+from exchange.port import Intent, Side
 from exchange.signing import PrivateKey
 from tests.feed.harness import until_async
 from tests.workflows.conftest import Rig
+from tests.workflows.played import played_portfolio
 from tests.workflows.test_trade_replay import replayer
 from worker import connected_gateways, serve
 from workflows import handover
 from workflows.contracts import Mode
+from workflows.portfolio.record import Purchase
 
 
 class Keys:
@@ -61,11 +66,16 @@ class Keys:
 async def keys(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Keys:
     await rig.stop_worker()
     own = (rig.settings.state_dir / PAPER_KEY).read_text().strip()
-    master = Account.from_key(own)
-    _, wallet = await asyncio.to_thread(lambda: SdkExchange(master, rig.simulator.url).approve_agent())
     address = rig.client.service_client.config.target_host
     rig.settings = rig.settings.model_copy(update={"temporal_address": address})
-    return Keys(rig, own, wallet, monkeypatch)
+    return Keys(rig, own, await approved(own, rig), monkeypatch)
+
+
+async def approved(own: str, rig: Rig) -> str:
+    """The key of a new API wallet of the account."""
+    # It asks for the markets as it is made.
+    _, wallet = await asyncio.to_thread(lambda: SdkExchange(Account.from_key(own), rig.simulator.url).approve_agent())
+    return str(wallet)
 
 
 async def test_an_order_on_its_way_is_settled_by_the_former_key_and_then_the_trade_moves(rig: Rig, keys: Keys) -> None:
@@ -110,6 +120,47 @@ async def told(rig: Rig, signer: str) -> bool:
         return bool((await rig.trade.query("standing"))["record"]["next_signer"] == signer)
     # It is being taken up by a worker.
     return False
+
+
+async def test_a_key_that_has_ended_is_replaced_without_an_order_that_is_refused(rig: Rig, keys: Keys) -> None:
+    async with keys.at_work(keys.wallet):
+        anchor = (await rig.open()).anchor_price
+        assert anchor is not None
+    # Of an account's wallets without a name there is one: the former ends.
+    new = await approved(keys.own, rig)
+    await rig.market(anchor - 2)
+    await rig.tell(anchor - 2)
+    async with keys.at_work(new, keys.wallet):
+        status = await rig.until(lambda now: now.unit == -1 and not now.order_in_flight)
+        assert status.mode is Mode.TRADING and status.attention is None
+    signers = [order["signer"] for order in await rig.orders_accepted()]
+    assert signers == [keys.wallet_signer, PrivateKey(new).address]
+    assert not await rig.read_control("requests?type=noop")
+
+
+async def test_what_a_purchase_has_begun_is_finished_by_the_key_that_began_it(rig: Rig, keys: Keys) -> None:
+    spot = rig.gateway.spot
+    await spot.transfer(await spot.prepare_transfer(Decimal(20), to_perp=False))
+    order = Intent(
+        cloid="0x" + "c1" * 16,
+        account=keys.own_signer,
+        signer=keys.wallet_signer,
+        nonce=wall_ms(),
+        coin="@151",
+        asset=10_151,
+        side=Side.BUY,
+        size=Decimal("0.005"),
+        limit_price=Decimal(3460),
+        reduce_only=False,
+        expires_after_ms=wall_ms() + 30_000,
+    )
+    purchase = Purchase(coin="ETH", usd=Decimal(0), moved=True, order=order)
+    async with keys.at_work(keys.own, keys.wallet):
+        async with played_portfolio(rig.client, spot_usd={"ETH": Decimal(20)}, purchase=purchase) as portfolio:
+            status = await portfolio.until(lambda now: now.saved)
+    assert (status.saved[0].coin, status.purchase) == ("ETH", None)
+    (sent,) = await rig.read_control("requests?type=order")
+    assert sent["signer"] == keys.wallet_signer
 
 
 async def test_a_trade_moves_only_where_its_key_is_and_one_that_is_stopped_moves_too(
