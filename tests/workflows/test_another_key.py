@@ -173,9 +173,9 @@ async def test_a_trade_moves_only_where_its_key_is_and_one_that_is_stopped_moves
         await rig.trade.execute_update("stop", {})
         for word in (
             {"account": account, "signer": "me"},
-            {"account": nobody, "signer": account},
             {"account": account, "signer": keys.wallet_signer.upper().replace("X", "x")},
             {"account": account, "signer": nobody},
+            {"account": nobody, "signer": account},
         ):
             await rig.trade.signal("sign_by", word)
         status = await rig.until(lambda now: len(now.notes) == 2)
