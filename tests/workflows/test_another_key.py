@@ -182,6 +182,7 @@ async def test_a_trade_moves_only_where_its_key_is_and_one_that_is_stopped_moves
         assert status.notes[0].startswith("sign_by refused: signer is 'me'")
         assert status.notes[1].startswith(f"sign_by refused: signer is {nobody}: no worker that holds its key")
         assert status.mode is Mode.STOPPED and await keys.serve_it(keys.wallet_signer)
+        assert not await told(rig, account), "the last word was of another account"
     keys.bring(keys.own)
     found = await keys.doctor()
     assert not found.ok and f"{rig.trade.id}: signed by {keys.wallet_signer}, whose key is not here" in found.text
