@@ -1,7 +1,7 @@
 """Where this installation lives and whom it trades for: read once from HYPERTRADER_* variables.
 
-The private key is not a setting: `exchange.network.load_key` reads it where it is used, so it can't be printed with
-the rest. Nor are the payload keys (`encryption.load_keys`) and the addresses of notices (`activities.channels`).
+The private keys are no setting: `exchange.network.load_keys` reads them where they are used, so they can't be printed
+with the rest. Nor are the payload keys (`encryption.load_keys`) and the addresses of notices (`activities.channels`).
 """
 
 import os
@@ -47,6 +47,7 @@ class Settings(BaseModel):
     account: str | None = None
     """Address whose positions are traded; the key's own address when not given."""
     private_key_file: Path | None = None
+    """Holds the key that signs, and below it former ones, one a line, for as long as something has them."""
     payload_key_file: Path | None = None
     """Holds the keys that seal what Temporal keeps, one a line; nothing is sealed without."""
     allow_plain_payloads: str = ""

@@ -19,13 +19,15 @@ from temporalio.worker.workflow_sandbox import SandboxRestrictions
 from activities.messages import TRADES_QUEUE, orders_queue
 from activities.notifying import notify_url
 from activities.recording import RecordingActivities
+from activities.stopping import StoppingActivities
 from activities.trading import TradingActivities
 from connection import TemporalUnreachable, connect
 from encryption import data_converter
 from exchange.errors import NotSent, Unknown
 from exchange.gateway import HyperliquidGateway
 from exchange.governor import Governor
-from exchange.network import endpoint, load_key
+from exchange.network import endpoint, load_keys
+from feed.former_keys import FormerKeys
 from feed.presence import Presence
 from feed.tasks import running
 from journal.store import Journal
@@ -74,8 +76,15 @@ def trades_worker(client: Client, trading: TradingActivities, recording: Recordi
     return _worker(client, TRADES_QUEUE, [*_reads(trading), trading.watching.identify_account, recording.record])
 
 
-def orders_worker(client: Client, trading: TradingActivities, recording: RecordingActivities, signer: str) -> Worker:
-    """Where open trades run, and send and fence their orders: only where the signer's key is."""
+def orders_worker(
+    client: Client,
+    trading: TradingActivities,
+    recording: RecordingActivities,
+    signer: str,
+    stopping: StoppingActivities | None = None,
+) -> Worker:
+    """Where open trades run, and send and fence their orders: only where the signer's key is. An emergency stop may be
+    another's: any key of the account closes what is left."""
     signing: list[Callable[..., Any]] = [trading.execute_order, trading.cancel_order, trading.set_leverage]
     saving = trading.saving
     spot: list[Callable[..., Any]] = [
@@ -84,10 +93,11 @@ def orders_worker(client: Client, trading: TradingActivities, recording: Recordi
         saving.make_transfer,
         saving.read_ledger,
     ]
-    watching, stopping = trading.watching, trading.stopping(client)
+    watching, stopping = trading.watching, stopping or trading.stopping(client)
     whole: list[Callable[..., Any]] = [
         watching.account_value,
         watching.watch_account,
+        watching.may_sign,
         stopping.survey_trades,
         stopping.stop_trades,
         stopping.left_over,
@@ -149,6 +159,53 @@ async def _check_account(gateway: HyperliquidGateway) -> None:
         log.warning("the account's mode could not be checked now: %s", error)
 
 
+async def connected_gateways(settings: Settings, stack: AsyncExitStack) -> list[HyperliquidGateway]:
+    """One for each key, all for one account and within one budget. What a former key may still do shows as it is asked:
+    it may have been revoked."""
+    keys = load_keys(settings)
+    governor = Governor.of(endpoint(settings), settings.worker_weight)
+    await stack.enter_async_context(running(metrics.tell_budget(governor)))
+    of_account = settings.model_copy(update={"account": settings.account or keys[0].address})
+    gateways = [HyperliquidGateway.connect(of_account, key=key, governor=governor) for key in keys]
+    for gateway in gateways:
+        stack.push_async_callback(gateway.close)
+    await _check_account(gateways[0])
+    return gateways
+
+
+async def serve(
+    client: Client,
+    gateways: Sequence[HyperliquidGateway],
+    recording: RecordingActivities,
+    settings: Settings,
+    stack: AsyncExitStack,
+) -> None:
+    """The queues of all keys, and where trades begin. What former keys signed is signed by the first from now on."""
+    signer, *former = [gateway.signer for gateway in gateways]
+    trading = {gateway.signer: TradingActivities(gateway, settings) for gateway in gateways}
+    await stack.enter_async_context(running(trading[signer].telling.tell_what_waits_forever()))
+    presences = [Presence(client, settings.state_dir, each) for each in trading]
+    for presence in presences:
+        await stack.enter_async_context(running(presence.run()))
+    former_keys = FormerKeys(client, gateways[0].account, signer, former)
+    await stack.enter_async_context(running(former_keys.run()))
+    # A price may wait for a trade whose position a hand has changed: the word that makes it look goes first. So does
+    # the one that makes it sign by the new key, for the former may be no good any more.
+    words = [*(presence.announced(ANNOUNCED_WITHIN_S) for presence in presences), former_keys.told(ANNOUNCED_WITHIN_S)]
+    await asyncio.gather(*words)
+    stopping = trading[signer].stopping(client, former)
+    for each, activities in trading.items():
+        await stack.enter_async_context(orders_worker(client, activities, recording, each, stopping))
+    await stack.enter_async_context(trades_worker(client, trading[signer], recording))
+    log.info(
+        "worker ready: network %s, account %s, signer %s, queues %s",
+        settings.network,
+        gateways[0].account,
+        signer,
+        ", ".join([TRADES_QUEUE, *map(orders_queue, trading)]),
+    )
+
+
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT, then finish what is in hand."""
     stop = asyncio.Event()
@@ -160,33 +217,13 @@ async def run(settings: Settings) -> None:
         # What can't work is found out now, not at the first notice or after asking the exchange.
         notify_url()
         data_converter(settings)
-        governor = Governor.of(endpoint(settings), settings.worker_weight)
-        gateway = HyperliquidGateway.connect(settings, key=load_key(settings), governor=governor)
-        stack.push_async_callback(gateway.close)
-        await _check_account(gateway)
+        gateways = await connected_gateways(settings, stack)
         journal = Journal(settings.journal)
         await journal.open()
         stack.push_async_callback(journal.close)
         client = await _connected(settings)
         await register_search_attributes(client)
-        trading = TradingActivities(gateway, settings)
-        recording = RecordingActivities(journal)
-        presence = Presence(client, settings.state_dir, gateway.signer)
-        await stack.enter_async_context(running(presence.run()))
-        await stack.enter_async_context(running(trading.telling.tell_what_waits_forever()))
-        await stack.enter_async_context(running(metrics.tell_budget(governor)))
-        # A price may wait for a trade whose position a hand has changed: the word that makes it look goes first.
-        await presence.announced(ANNOUNCED_WITHIN_S)
-        await stack.enter_async_context(orders_worker(client, trading, recording, gateway.signer))
-        await stack.enter_async_context(trades_worker(client, trading, recording))
-        log.info(
-            "worker ready: network %s, account %s, signer %s, queues %s and %s",
-            settings.network,
-            gateway.account,
-            gateway.signer,
-            TRADES_QUEUE,
-            orders_queue(gateway.signer),
-        )
+        await serve(client, gateways, RecordingActivities(journal), settings, stack)
         await stop.wait()
 
 

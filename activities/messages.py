@@ -5,7 +5,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field
 
 from exchange.port import (
     Balance,
@@ -54,6 +54,10 @@ class Message(BaseModel):
     """One JSON object; a field that is not known is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Address = Annotated[str, Field(pattern=r"^0x[0-9a-fA-F]{40}$"), AfterValidator(str.lower)]
+"""Of an account or a key, at the exchange; in lower case from here on."""
 
 
 class MarketQuestion(Message):
@@ -197,6 +201,27 @@ class TradeSummary(Message):
     """When the exchange said that nothing is left, after `flat_looks` looks."""
     flat_looks: int = 0
     attention: str | None = None
+
+
+class SignBy(Message):
+    """Signal `sign_by`: what the account does is signed by that key from now on."""
+
+    account: Address
+    signer: Address
+
+
+class SignedBy(Message):
+    """Query `signed_by`: by whose key a workflow signs what it begins."""
+
+    account: str = ""
+    """Empty before it knows."""
+    signer: str = ""
+    began: tuple[str, ...] = ()
+    """Signers of what is on its way: each has to finish what it began."""
+
+    @property
+    def signers(self) -> frozenset[str]:
+        return frozenset({self.signer, *self.began} - {""})
 
 
 class UnitsMoved(Message):

@@ -1,6 +1,7 @@
 """The emergency stop's hands: tell every trade, look what is left, close what nobody owns. No verb does harm twice."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from temporalio import activity
@@ -34,8 +35,12 @@ ON_THEIR_WAY = ("closing", "stopped", "closed")
 class StoppingActivities:
     """Bound to one account, and to the Temporal its trades run on."""
 
-    def __init__(self, client: Client, gateway: HyperliquidGateway, settings: Settings) -> None:
+    def __init__(
+        self, client: Client, gateway: HyperliquidGateway, settings: Settings, former: Sequence[str] = ()
+    ) -> None:
+        """`former`: signers of the account before this one."""
         self._client = client
+        self._signers = (gateway.signer, *former)
         self._gateway = gateway
         self._settings = settings
 
@@ -59,12 +64,11 @@ class StoppingActivities:
         return StopRound(trades=tuple(own), silent=tuple(each for each in found if isinstance(each, str)))
 
     async def _running(self) -> list[str]:
-        """Those that this worker's key signs for, and those that are not open yet."""
-        queues = f"(TaskQueue = '{orders_queue(self._gateway.signer)}' OR TaskQueue = '{TRADES_QUEUE}')"
+        """Those that this worker's keys sign for, and those that are not open yet."""
+        queues = ", ".join(f"'{each}'" for each in (*map(orders_queue, self._signers), TRADES_QUEUE))
+        query = f"WorkflowType = 'Trade' AND ExecutionStatus = 'Running' AND TaskQueue IN ({queues})"
         try:
-            listed = self._client.list_workflows(
-                f"WorkflowType = 'Trade' AND ExecutionStatus = 'Running' AND {queues}", rpc_timeout=RPC_TIMEOUT
-            )
+            listed = self._client.list_workflows(query, rpc_timeout=RPC_TIMEOUT)
             return sorted({execution.id async for execution in listed})
         except RPCError as error:
             raise ApplicationError(f"the list of trades: {error.status.name}", type="Unlisted") from error

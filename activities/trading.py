@@ -1,5 +1,6 @@
 """The exchange, as a trade's workflow may use it. Every verb run twice, on any machine, has the effect of once."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from opentelemetry import trace
@@ -35,9 +36,9 @@ class TradingActivities:
         self.telling = Telling(settings)
         self.watching = WatchingActivities(gateway, settings)
 
-    def stopping(self, client: Client) -> StoppingActivities:
-        """Those that talk to the trades too, which run on `client`'s Temporal."""
-        return StoppingActivities(client, self._gateway, self._settings)
+    def stopping(self, client: Client, former: Sequence[str] = ()) -> StoppingActivities:
+        """Those that talk to the trades too, which run on `client`'s Temporal: also those of former signers."""
+        return StoppingActivities(client, self._gateway, self._settings, former)
 
     @activity.defn
     async def inspect_market(self, question: MarketQuestion) -> MarketFacts:

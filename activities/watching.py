@@ -77,6 +77,13 @@ class WatchingActivities:
         )
 
     @activity.defn
+    async def may_sign(self, question: AccountQuestion) -> None:
+        """This worker holds the key on whose queue it is asked; refused where that may not sign for the account."""
+        check_own((question.network, question.account), (self._settings.network, self._gateway.account))
+        async with told_to_temporal():
+            await self._gateway.check_signer()
+
+    @activity.defn
     async def account_value(self, question: AccountQuestion) -> AccountValue:
         """Equity, free margin and positions as they are now."""
         check_own((question.network, question.account), (self._settings.network, self._gateway.account))

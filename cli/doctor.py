@@ -19,11 +19,12 @@ from activities.messages import FEED_QUEUE, TRADES_QUEUE, orders_queue
 from activities.notifying import listed
 from cli.common import AsJson, console, echo_json, run, settings
 from cli.errors import BadOption, CommandFailed
+from cli.former_keys import who_needs_them
 from cli.temporal_server import ATTRIBUTES, retention
 from connection import TemporalUnreachable, connect
 from exchange.errors import ExchangeError
 from exchange.gateway import HyperliquidGateway
-from exchange.network import SetupRefused, load_key
+from exchange.network import SetupRefused, load_key, load_keys
 from journal.errors import JournalError
 from journal.store import Journal
 from settings import Settings
@@ -92,6 +93,7 @@ class _Checks:
             "worker": self._worker,
             "feed": self._feed,
             "key": self._key,
+            "former keys": self._former_keys,
             "exchange": self._exchange,
             "clock": self._clock,
             "account": self._account,
@@ -145,7 +147,7 @@ class _Checks:
         return f"closed trades stay visible for {kept.days} days"
 
     async def _worker(self) -> str:
-        queues = [TRADES_QUEUE, orders_queue(load_key(self._settings).address)]
+        queues = [TRADES_QUEUE, *(orders_queue(key.address) for key in load_keys(self._settings))]
         return await self._polled(queues, "hypertrader worker")
 
     async def _feed(self) -> str:
@@ -171,6 +173,9 @@ class _Checks:
     async def _key(self) -> str:
         key = load_key(self._settings)
         return f"signs as {key.address} on {self._settings.network.value}"
+
+    async def _former_keys(self) -> str:
+        return await who_needs_them(self._settings, await self._connected())
 
     async def _exchange(self) -> str:
         balance = await self._connected_gateway().get_balance("USDC")

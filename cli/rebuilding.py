@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 
@@ -77,14 +77,18 @@ class Survey(BaseModel):
     unexplained: list[Unexplained]
 
 
-async def survey(journal: Journal, gateway: HyperliquidGateway, client: Client, network: str) -> Survey:
-    """Changes nothing. Raises CommandFailed where this machine's clock is behind the journal."""
+async def survey(
+    journal: Journal, gateway: HyperliquidGateway, client: Client, network: str, signers: Collection[str] = ()
+) -> Survey:
+    """`signers`: whose keys are here, where there are more. Changes nothing. Raises CommandFailed where
+    this machine's clock is behind the journal."""
     left = still_open(await journal.last_known(), network, gateway.account)
     # What they have is known before it is asked whether an opening bought anything.
     left = sorted(left, key=lambda each: each.standing is None)
     facts = await gateway.account_facts(since_ms=_now_ms())
     held = {position.coin: position for position in facts.positions if position.size}
-    surveyor = _Surveyor(journal, gateway, client, facts, Counter(each.trade.coin for each in left))
+    trades_of = Counter(each.trade.coin for each in left)
+    surveyor = _Surveyor(journal, gateway, client, facts, trades_of, {gateway.signer, *signers})
     found = [await surveyor.rebuilt(each) for each in left]
     rebuilt = [each for each in found if each is not None]
     surveyor.check_clock()
@@ -115,6 +119,7 @@ class _Surveyor:
         client: Client,
         facts: AccountFacts,
         trades_of: Mapping[str, int],
+        signers: Collection[str],
     ) -> None:
         self._journal = journal
         self._gateway = gateway
@@ -122,6 +127,7 @@ class _Surveyor:
         self._facts = facts
         self._trades_of = trades_of
         """How many there are on a coin."""
+        self._signers = signers
         self._claimed: dict[str, Decimal] = defaultdict(Decimal)
         """By coin, what the trades seen so far have."""
         self._running: set[str] = set()
@@ -164,13 +170,14 @@ class _Surveyor:
         except ValidationError as error:
             where = ".".join(map(str, error.errors()[0]["loc"]))
             return found.model_copy(update={"why": f"{where} was written by a newer release: use that one"})
-        if record.signer != self._gateway.signer:
-            why = f"its orders are signed by {record.signer}, the key here is {self._gateway.signer}: bring that key"
+        if record.signer not in self._signers:
+            here = " and ".join(sorted(self._signers))
+            why = f"its orders are signed by {record.signer}, the key here is {here}: bring that key as a further line"
             return found.model_copy(update={"why": why})
         return await self._with_record(found, known.newest_seq, known.standing, record)
 
     async def _with_record(self, found: Rebuilt, newest_seq: int, standing: Standing, record: TradeRecord) -> Rebuilt:
-        state, on_their_way = record.state, _on_their_way(record)
+        state, on_their_way = record.state, record.on_their_way
         assert state is not None
         news = await self._news(found, standing, record)
         missed = [fill for fill in news if fill.cloid not in {*on_their_way, *record.stop_cloids}]
@@ -203,7 +210,7 @@ class _Surveyor:
         entries = [line.entry for line in lines]
         booked = [entry for entry in entries if isinstance(entry, OutcomeRecord) and entry.seq <= standing.seq]
         ended = {entry.cloid for entry in booked} - {*record.stop_cloids}
-        since_ms = min(standing.at_ms, record.agreed_ms, *(intent.nonce for intent in _on_their_way(record).values()))
+        since_ms = min(standing.at_ms, record.agreed_ms, *(intent.nonce for intent in record.on_their_way.values()))
         fills = await self._gateway.fills(since_ms=since_ms - CLOCKS_DIFFER_MS)
         ours = [fill for fill in fills if fill.coin == found.coin and tag_in(fill.cloid) == tag_of(found.trade_id)]
         nonces = [entry.nonce for entry in entries if isinstance(entry, IntentRecord)]
@@ -265,12 +272,6 @@ def _why_it_is_lost(known: LastKnown, unclaimed: Decimal, *, is_alone: bool) -> 
     elif unclaimed:
         cure = f"{plain(unclaimed):f} {coin} is of no other trade: answer that in one of them and start anew"
     return f"{what}: {cure}"
-
-
-def _on_their_way(record: TradeRecord) -> dict[str, Intent]:
-    """By cloid: the trade itself finds out what came of them, before anything else."""
-    intents = [record.pending.intent if record.pending is not None else None, record.pending_stop]
-    return {intent.cloid: intent for intent in intents if intent is not None}
 
 
 def _nonce_of(fill: Fill) -> int:

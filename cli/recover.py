@@ -16,7 +16,7 @@ from cli.rebuilding import Goes, Rebuilt, Survey, survey
 from cli.trades import TASK_TIMEOUT
 from connection import connect
 from exchange.gateway import HyperliquidGateway
-from exchange.network import load_key
+from exchange.network import load_keys
 from journal.engine import parse_url
 from journal.store import Journal
 from settings import Settings
@@ -60,12 +60,12 @@ def recover(
 
 
 async def _recover(chosen: Settings, *, really: bool) -> Survey:
-    key = load_key(chosen, make=False)
+    keys = load_keys(chosen, make=False)
     client = await connect(chosen)
-    journal, gateway = Journal(chosen.journal), HyperliquidGateway.connect(chosen, key=key)
+    journal, gateway = Journal(chosen.journal), HyperliquidGateway.connect(chosen, key=keys[0])
     try:
         await journal.open()
-        found = await survey(journal, gateway, client, chosen.network.value)
+        found = await survey(journal, gateway, client, chosen.network.value, {key.address for key in keys})
     finally:
         await gateway.close()
         await journal.close()

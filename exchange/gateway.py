@@ -176,6 +176,10 @@ class HyperliquidGateway:
                 " settings of the exchange"
             )
 
+    async def check_signer(self) -> None:
+        """Raises Rejected for a key that may not sign for the account."""
+        await self._vault_address()
+
     async def address_budget(self) -> AddressBudget:
         """How many actions the account has left."""
         return shapes.address_budget(await self._transport.info({"type": "userRateLimit", "user": self.account}))

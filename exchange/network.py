@@ -1,21 +1,24 @@
-"""Which exchange this installation talks to, and with which key. Both refuse rather than guess."""
+"""Which exchange this installation talks to, and with which keys. Both refuse rather than guess."""
 
 import os
+import re
 import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from exchange.signing import PrivateKey
+from exchange.signing import LostKey, PrivateKey
 from settings import Network, Settings
 from telemetry import logs
 
-__all__ = ["Endpoint", "PrivateKey", "SetupRefused", "endpoint", "load_key"]
+__all__ = ["Endpoint", "PrivateKey", "SetupRefused", "endpoint", "load_key", "load_keys"]
 
 KEY_VARIABLE = "HYPERTRADER_PRIVATE_KEY"
 PAPER_KEY = "paper.key"
 """In the state folder."""
+KEY_FILE_BYTES_MAX = 4_096
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _URLS = {Network.MAINNET: "https://api.hyperliquid.xyz", Network.TESTNET: "https://api.hyperliquid-testnet.xyz"}
 
 
@@ -57,7 +60,14 @@ def endpoint(settings: Settings) -> Endpoint:
 
 
 def load_key(settings: Settings, *, make: bool = True) -> PrivateKey:
-    """The signing key: from HYPERTRADER_PRIVATE_KEY or from `private_key_file`.
+    """The key that signs what begins now. Raises SetupRefused."""
+    return load_keys(settings, make=make)[0]
+
+
+def load_keys(settings: Settings, *, make: bool = True) -> tuple[PrivateKey, ...]:
+    """The signing keys, from HYPERTRADER_PRIVATE_KEY or from `private_key_file`, one a line: the first signs from now
+    on, the others are former ones, by which is finished what began with them. A former one that is lost is given by its
+    address.
 
     For the paper network, one of its own is made once in the state folder when neither is given and `make` allows it.
     Raises SetupRefused.
@@ -65,7 +75,7 @@ def load_key(settings: Settings, *, make: bool = True) -> PrivateKey:
     given = os.environ.get(KEY_VARIABLE)
     if given and settings.private_key_file:
         raise SetupRefused(
-            f"{KEY_VARIABLE} and private_key_file ({settings.private_key_file}) are both set: give one key"
+            f"{KEY_VARIABLE} and private_key_file ({settings.private_key_file}) are both set: give the keys once"
         )
     if given:
         return _parsed(given, KEY_VARIABLE)
@@ -88,28 +98,48 @@ def _paper_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _read(path: Path) -> PrivateKey:
+def _read(path: Path) -> tuple[PrivateKey, ...]:
     try:
         with path.open(encoding="ascii", errors="replace") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            text = file.read(1024)
+            text = file.read(KEY_FILE_BYTES_MAX + 1)
     except OSError as error:
         raise SetupRefused(f"private key file {path} can't be read: {error.strerror}") from error
     if mode & 0o077:
         raise SetupRefused(f"private key file {path} has mode {mode:04o}: others may use it; run chmod 600 {path}")
+    if len(text) > KEY_FILE_BYTES_MAX:
+        # Cut off, its last key would be another one, or none.
+        raise SetupRefused(
+            f"private key file {path} is larger than {KEY_FILE_BYTES_MAX} bytes: one key a line is allowed"
+        )
     return _parsed(text, f"private key file {path}")
 
 
-def _parsed(text: str, where: str) -> PrivateKey:
-    try:
-        key = PrivateKey(text)
-    except ValueError as error:
-        raise SetupRefused(f"{where}: {error}") from None
-    logs.redact(text)
+def _parsed(text: str, where: str) -> tuple[PrivateKey, ...]:
+    words = text.replace(",", " ").split() or [""]
+    keys: list[PrivateKey] = []
+    for number, word in enumerate(words, start=1):
+        which = f"key {number} of {where}" if len(words) > 1 else where
+        try:
+            key = _key(word, is_former=number > 1)
+        except ValueError as error:
+            raise SetupRefused(f"{which}: {error}") from None
+        if key.address in {each.address for each in keys}:
+            raise SetupRefused(f"{which} is there twice ({key.address}): give each key once")
+        keys.append(key)
+    return tuple(keys)
+
+
+def _key(word: str, *, is_former: bool) -> PrivateKey:
+    """Raises ValueError without the word."""
+    if is_former and _ADDRESS.fullmatch(word):
+        return LostKey(word)
+    key = PrivateKey(word)
+    logs.redact(word)
     return key
 
 
-def _paper_key(path: Path) -> PrivateKey:
+def _paper_key(path: Path) -> tuple[PrivateKey, ...]:
     if path.exists():
         return _read(path)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

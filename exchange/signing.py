@@ -11,6 +11,8 @@ import msgpack
 from coincurve import PrivateKey as _Secret
 from eth_hash.auto import keccak
 
+from exchange.errors import Rejected, RejectReason
+
 SIGNATURE_CHAIN = 421_614
 """The chain a wallet is told it signs for, in actions that move money; clients sign for this one on either network."""
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -49,6 +51,20 @@ class PrivateKey:
         """r and s as 0x and 64 hex digits, v 27 or 28."""
         signature = self._secret.sign_recoverable(digest, hasher=None)
         return {"r": "0x" + signature[:32].hex(), "s": "0x" + signature[32:64].hex(), "v": 27 + signature[64]}
+
+
+class LostKey(PrivateKey):
+    """A key that is gone, of which only the address is known: it signs nothing. What it had signed is settled by
+    looking, once that is past its expiry."""
+
+    __slots__ = ()
+
+    def __init__(self, address: str) -> None:
+        self.address = address.lower()
+
+    def sign(self, digest: bytes) -> dict[str, str | int]:
+        """Raises Rejected: another intent, by another key, is worth a try."""
+        raise Rejected(f"the key of {self.address} is lost: nothing is signed by it any more", RejectReason.NONCE)
 
 
 def action_hash(action: Mapping[str, Any], nonce: int, vault: str | None, expires_after_ms: int | None) -> bytes:

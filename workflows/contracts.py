@@ -186,6 +186,8 @@ class TradeRecord(BaseModel):
     """Set when the opening begins: under it the journal keeps everything."""
     account: str = ""
     signer: str = ""
+    next_signer: str | None = None
+    """By whose key the next run is to sign."""
     asset: int = 0
     size_decimals: int = 0
     slippage_bps: int = 50
@@ -280,9 +282,19 @@ class TradeRecord(BaseModel):
     last_orders: list[LastOrder] = Field(default_factory=list)
 
     @property
+    def network(self) -> str:
+        return self.input.network
+
+    @property
     def about(self) -> str:
         """For notices."""
         return self.input.coin
+
+    @property
+    def on_their_way(self) -> dict[str, Intent]:
+        """By cloid: what became of them is found out before anything else."""
+        intents = [self.pending.intent if self.pending is not None else None, self.pending_stop]
+        return {intent.cloid: intent for intent in intents if intent is not None}
 
     @property
     def margin_usd(self) -> Decimal:

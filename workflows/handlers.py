@@ -11,7 +11,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import Greeting, Neighbour, Outage, Tracking, TradeSummary, UnitsMoved
+    from activities.messages import Greeting, Neighbour, Outage, SignBy, SignedBy, Tracking, TradeSummary, UnitsMoved
     from journal.entries import Standing
     from strategy.fold import turning_points, watched
     from workflows.asked import Adopt, Close, Edit, Pause, Rehedge, Release, Resume, SetUnitSize, Stop
@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.diary import now_ms
     from workflows.display import ledger_view, status_view, summary_view
     from workflows.granting import Granted, Leave, Review
+    from workflows.handover import Handover
     from workflows.neighbours import Neighbours
     from workflows.standing import standing_of
     from workflows.status import LedgerView, TradeStatus
@@ -53,6 +54,7 @@ class Handlers(Updates):
     _book: Book
     _backstop: Backstop
     _neighbours: Neighbours
+    _handover: Handover
 
     @workflow.query(description="Everything about the trade, for people and programs")
     def status(self) -> TradeStatus:
@@ -181,6 +183,16 @@ class Handlers(Updates):
     @workflow.signal(description="From its portfolio: ask for the margin anew")
     def review(self, given: Any = None, *extra: Any) -> None:
         self._commands.review(self._commands.read(Review, given, extra))
+
+    @workflow.query(description="By whose key it signs, and who has to finish what is on its way")
+    def signed_by(self) -> SignedBy:
+        record = self._record
+        began = {intent.signer for intent in record.on_their_way.values()}
+        return SignedBy(account=record.account, signer=record.signer, began=tuple(sorted(began)))
+
+    @workflow.signal(description="From a worker: its key signs from now on")
+    def sign_by(self, given: Any = None, *extra: Any) -> None:
+        self._handover.told(self._commands.read(SignBy, given, extra))
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, args: Sequence[RawValue]) -> None:

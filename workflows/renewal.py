@@ -1,5 +1,7 @@
 """When a run has grown long, the trade goes on in a new one: its history stays small, its record is the state."""
 
+from collections.abc import Callable
+
 from temporalio import workflow
 
 HISTORY_EVENTS_MAX = 250
@@ -8,11 +10,15 @@ two. With a thousand, twenty trades on two cores were read for longer than a tas
 
 
 class Renewal:
-    def __init__(self) -> None:
+    def __init__(self, is_wanted: Callable[[], bool] = lambda: False) -> None:
+        """`is_wanted`: for another reason than its length."""
+        self._is_wanted = is_wanted
         self.as_in_0_1 = False
         """A run that release 0.1.0 began replays as it was, and is renewed as soon as it is live."""
 
     def is_due(self) -> bool:
+        if self._is_wanted():
+            return True
         info = workflow.info()
         # Once it is live: a patch asked for anew at every task is False while the old part replays.
         if self.as_in_0_1 and workflow.patched(f"renewed-at-{info.get_current_history_length()}"):

@@ -5,6 +5,7 @@ changes is in `TradeRecord`, so the workflow can continue as new between any two
 """
 
 import asyncio
+from typing import NoReturn
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
@@ -26,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.expiry import close_at_expiry
     from workflows.following import Following
     from workflows.handlers import Handlers
+    from workflows.handover import Handover
     from workflows.herald import Herald
     from workflows.leaving import has_earned_enough
     from workflows.messenger import Messenger
@@ -63,7 +65,8 @@ class Trade(Handlers):
         self._reconciles = False
         """False only in a run that release 0.1.0 began: it replays as it was, and is renewed as soon as it is live."""
         self._display = Display(record)
-        self._renewal = Renewal()
+        self._handover = Handover(record, self._diary, self._commands.refused)
+        self._renewal = Renewal(lambda: self._handover.is_confirmed)
         self._following = Following(record, self._commands.note)
         self._entry = Entry(record, follow=self._following.begin, can_renew=self._renewal.can_be)
 
@@ -165,15 +168,25 @@ class Trade(Handlers):
 
     async def _turn(self) -> None:
         self._display.show()
-        await workflow.wait_condition(lambda: self._has_work() or self._renewal.is_due())
+        await workflow.wait_condition(lambda: self._has_work() or self._renewal.is_due() or self._handover.is_asked)
+        if self._handover.is_asked:
+            # Before any work: the former key may be no good any more.
+            await self._handover.confirm()
         # Also between one piece of work and the next: the inbox and what is pending go on in the next run. No await
         # between this check and the renewal, so a signal that comes later is the next run's.
         if self._renewal.can_be():
-            workflow.continue_as_new(self._record)
+            self._renew()
         if self._has_work():
             await self._act_or_ask_for_help()
         else:
             await workflow.wait_condition(lambda: self._has_work() or workflow.all_handlers_finished())
+
+    def _renew(self) -> NoReturn:
+        """Where the key is that signs from now on, if it is another one."""
+        if self._handover.is_confirmed:
+            self._handover.take_over()
+            workflow.continue_as_new(self._record, task_queue=orders_queue(self._record.signer))
+        workflow.continue_as_new(self._record)
 
     async def _act_or_ask_for_help(self) -> None:
         """One thing, the most urgent. Whatever can't be done leaves the trade open and in the hands of a person."""

@@ -151,7 +151,7 @@ async def test_doctor_finds_a_whole_stack_well_and_a_missing_feed_not(floor: Flo
     nowhere = await hypertrader("doctor", "--temporal", "127.0.0.1:1", "--json", env=floor.environment())
     assert nowhere.code == 1
     failed = {finding["check"]: finding["cure"] for finding in json.loads(nowhere.out) if not finding["ok"]}
-    assert {"temporal", "search attributes", "retention", "worker", "feed"} == set(failed)
+    assert {"temporal", "search attributes", "retention", "worker", "feed", "former keys"} == set(failed)
     assert all(failed.values())
 
 

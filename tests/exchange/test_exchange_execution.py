@@ -16,8 +16,10 @@ from aiohttp import web
 from exchange.asking import Patience, WallClock
 from exchange.errors import NotSent, RejectReason, Unknown
 from exchange.execution import execute
+from exchange.gateway import HyperliquidGateway
 from exchange.nonces import wall_ms
 from exchange.port import Intent, OrderOutcome, OutcomeStatus, Side
+from exchange.signing import LostKey
 from simulator.config import Depth
 from tests.exchange.conftest import Stage, StartStage, control
 from tests.exchange.spoiling import SPOILT, Forward, Spoil, after, hang_up
@@ -395,3 +397,17 @@ async def test_process_killed_while_its_order_is_out_is_followed_by_one_that_set
     outcome = await outcome_of(await start_process(stage, intent))
     await check_executed_once(stage, intent, outcome)
     assert outcome.proof.established_by == ("order_status" if accepted else "reply")
+
+
+async def test_what_a_lost_key_had_signed_is_settled_by_looking_but_not_before_its_expiry(stage: Stage) -> None:
+    lost = HyperliquidGateway.connect(stage.settings, key=LostKey(stage.key.address))
+    taken, never = stage.intent(), stage.intent(expires_after_ms=shortly())
+    await stage.gateway.place(taken)
+    outcome = await execute(lost, taken, patience=SHORT)
+    await check_executed_once(stage, taken, outcome)
+    assert outcome.proof.established_by == "order_status"
+    ended = await execute(lost, never, patience=SHORT)
+    assert ended.proof.established_at_ms > never.expires_after_ms
+    assert (ended.status, ended.reason) == (OutcomeStatus.REJECTED, RejectReason.NONCE), "worth another intent"
+    assert len(stage.sent("order")) == 1 and not stage.sent("noop")
+    await lost.close()

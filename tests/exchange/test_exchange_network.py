@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from exchange.network import Endpoint, SetupRefused, endpoint, load_key
+from exchange.network import Endpoint, SetupRefused, endpoint, load_key, load_keys
+from exchange.signing import LostKey
 from settings import Network, Settings
+from telemetry.logs import redacted
 
 SECRET = "c3" * 32
+OTHER = "5e" * 32
 
 
 @pytest.fixture(autouse=True)
@@ -99,3 +102,39 @@ def test_bad_key_is_refused_without_being_shown(tmp_path: Path, monkeypatch: pyt
     monkeypatch.delenv("HYPERTRADER_PRIVATE_KEY")
     with pytest.raises(SetupRefused, match="can't be read: No such file"):
         load_key(Settings(private_key_file=tmp_path / "nowhere"))
+
+
+def keys_in(file: Path, text: str) -> Settings:
+    file.write_text(text)
+    file.chmod(0o600)
+    return Settings(network=Network.TESTNET, private_key_file=file)
+
+
+def test_the_first_key_signs_and_former_ones_stand_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_file = keys_in(tmp_path / "keys", f"0x{OTHER}\n{SECRET}\n\n")
+    new, former = load_keys(by_file)
+    assert load_key(by_file).address == new.address
+    (alone,) = load_keys(keys_in(tmp_path / "former", SECRET))
+    assert alone.address == former.address != new.address
+    _, lost = load_keys(keys_in(tmp_path / "lost", f"{OTHER}\n{former.address}"))
+    assert isinstance(lost, LostKey) and lost.address == former.address
+    monkeypatch.setenv("HYPERTRADER_PRIVATE_KEY", f"{OTHER},{SECRET}")
+    assert [key.address for key in load_keys(Settings())] == [new.address, former.address]
+    assert redacted(f"{OTHER} and 0x{SECRET.upper()}") == "[private key] and [private key]"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{SECRET}\n{OTHER}\n0x{SECRET.upper()}", "key 3 of private key file .* is there twice"),
+        (f"{SECRET}\n{OTHER[:-1]}z", "key 2 of private key file .*: the private key is not hexadecimal"),
+        (f"{SECRET}\n{OTHER}00", "key 2 of private key file .*: the private key has 33 bytes"),
+        ("0x" + "5e" * 20, "private key file .*: the private key has 20 bytes"),
+        ("\n", "private key file .*: the private key has 0 bytes"),
+        (f"{SECRET}\n" * 100, "is larger than 4096 bytes"),
+    ],
+)
+def test_keys_of_which_one_is_none_are_refused_without_being_shown(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(SetupRefused, match=told) as caught:
+        load_keys(keys_in(tmp_path / "keys", text))
+    assert not any(key[:8].lower() in str(caught.value).lower() for key in (SECRET, OTHER))

@@ -8,7 +8,9 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
+    from activities.messages import SignBy, SignedBy
     from workflows.granting import MarginAsk, TradeEnded
+    from workflows.handover import Handover
     from workflows.portfolio.asked import Apply, EmergencyStop, End, Exit, Rebalance, ReleaseAll, Skim
     from workflows.portfolio.commands import Commands
     from workflows.portfolio.record import PortfolioRecord
@@ -24,6 +26,7 @@ WAITING_MAX = 500
 class Handlers:
     _record: PortfolioRecord
     _commands: Commands
+    _handover: Handover
 
     @workflow.query(description="Everything about the portfolio, for people and programs")
     def status(self) -> PortfolioStatus:
@@ -133,6 +136,16 @@ class Handlers:
     @update_end.validator
     def _check_end(self, given: Any = None, *extra: Any) -> None:
         self._commands.check_end(read_one(End, given, extra))
+
+    @workflow.query(description="By whose key it signs, and who has to finish what is on its way")
+    def signed_by(self) -> SignedBy:
+        record = self._record
+        began = record.purchase.signers if record.purchase is not None else ()
+        return SignedBy(account=record.account, signer=record.signer, began=tuple(sorted(began)))
+
+    @workflow.signal(description="From a worker: its key signs from now on")
+    def sign_by(self, given: Any = None, *extra: Any) -> None:
+        self._handover.told(read_one(SignBy, given, extra))
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, args: Sequence[RawValue]) -> None:

@@ -104,6 +104,12 @@ class Purchase(Message):
     back: TransferIntent | None = None
     """What could not buy moves back."""
 
+    @property
+    def signers(self) -> frozenset[str]:
+        """Of what is on its way."""
+        intents = (self.transfer if not self.moved else None, self.order, self.back)
+        return frozenset(intent.signer for intent in intents if intent is not None)
+
 
 class SavingsWait(Message):
     """Why a coin is not bought now. It is tried again then, or when there is another amount for it than `usd`, and no
@@ -143,6 +149,8 @@ class PortfolioRecord(BaseModel):
     terms_version: int = 1
     account: str = ""
     signer: str = ""
+    next_signer: str | None = None
+    """By whose key the next run is to sign."""
     trade: TradeRef | None = None
     """Under it the journal keeps everything."""
     outbox: list[Entry] = Field(default_factory=list)

@@ -66,9 +66,8 @@ class SpotDesk:
         """Have it made and wait until it is definite what came of it. Making the same again is safe."""
         request = TransferRequest(network=self._record.input.network, intent=intent)
         where = "to the margin" if intent.to_perp else "to the spot side"
-        outcome = await self._ask(
-            "make_transfer", request, TransferOutcome, f"{words(intent.usd)} {where}", heartbeat=HEARTBEAT
-        )
+        what = f"{words(intent.usd)} {where}"
+        outcome = await self._settle("make_transfer", request, TransferOutcome, what, intent.signer)
         self._diary.add(
             entries.TransferRecord,
             coin=coin,
@@ -107,7 +106,7 @@ class SpotDesk:
         """As `transfer`."""
         request = OrderRequest(network=self._record.input.network, intent=intent)
         what = f"buy {intent.size:f} {intent.coin} for savings"
-        outcome = await self._ask("execute_order", request, OrderOutcome, what, heartbeat=HEARTBEAT)
+        outcome = await self._settle("execute_order", request, OrderOutcome, what, intent.signer)
         self._diary.add(
             entries.OutcomeRecord,
             cloid=intent.cloid,
@@ -136,17 +135,27 @@ class SpotDesk:
         )
         return nonce
 
-    async def _ask(
-        self, activity: str, question: Message, answer: type[T], what: str, *, heartbeat: timedelta | None = None
-    ) -> T:
-        """What has a heartbeat is asked until its outcome is definite."""
+    async def _ask(self, activity: str, question: Message, answer: type[T], what: str) -> T:
         found: T = await workflow.execute_activity(
             activity,
             question,
             result_type=answer,
             task_queue=orders_queue(self._record.signer),
-            start_to_close_timeout=SETTLES_WITHIN if heartbeat else ANSWERS_WITHIN,
-            heartbeat_timeout=heartbeat,
+            start_to_close_timeout=ANSWERS_WITHIN,
+            retry_policy=ASK_AGAIN,
+            summary=what,
+        )
+        return found
+
+    async def _settle(self, activity: str, request: Message, answer: type[T], what: str, signer: str) -> T:
+        """Asked until its outcome is definite, where the key is that signed it: a former one's, after a handover."""
+        found: T = await workflow.execute_activity(
+            activity,
+            request,
+            result_type=answer,
+            task_queue=orders_queue(signer),
+            start_to_close_timeout=SETTLES_WITHIN,
+            heartbeat_timeout=HEARTBEAT,
             retry_policy=ASK_AGAIN,
             summary=what,
         )

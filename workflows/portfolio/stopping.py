@@ -11,7 +11,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from activities.messages import TRADES_QUEUE, AccountIdentity
+    from activities.messages import TRADES_QUEUE, AccountIdentity, SignedBy
     from workflows.portfolio.asked import EmergencyStop
     from workflows.portfolio.emergency import Emergency, stop_everything
     from workflows.portfolio.grants import ASK_AGAIN
@@ -59,6 +59,10 @@ class AccountStop:
     @workflow.query(description="How far it is")
     def status(self) -> StopRecord:
         return self._record
+
+    @workflow.query(description="By whose key it signs")
+    def signed_by(self) -> SignedBy:
+        return SignedBy(account=self._record.account, signer=self._record.signer)
 
     @workflow.signal(description='Asked again, or for more: {"reason": "...", "everything": true}')
     def emergency_stop(self, given: Any = None, *extra: Any) -> None:

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from portfolio.book import Allocation
     from portfolio.curve import seen
     from workflows.diary import Diary, now_ms
+    from workflows.handover import Handover
     from workflows.messenger import Messenger
     from workflows.portfolio.commands import Commands
     from workflows.portfolio.emergency import Emergency
@@ -24,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.portfolio.purchases import Purchases
     from workflows.portfolio.rebalancing import Rebalancing, survey
     from workflows.portfolio.record import Latch, PortfolioRecord, StopProof
+    from workflows.portfolio.savings import try_again
     from workflows.portfolio.status import details_markdown
     from workflows.portfolio.watch import Watch
     from workflows.renewal import Renewal
@@ -40,7 +42,8 @@ class Portfolio(Handlers):
         self._record = record
         self._diary = Diary(record)
         self._messenger = Messenger(record, self._note)
-        self._renewal = Renewal()
+        self._handover = Handover(record, self._diary, lambda name, text: self._commands.refused(name, text))
+        self._renewal = Renewal(lambda: self._handover.is_confirmed)
         self._watch = Watch(record, self._diary, self._messenger, self._renewal, self._note)
         self._commands = Commands(record, self._diary, self._watch)
         self._grants = Grants(record, self._diary, self._messenger)
@@ -75,6 +78,7 @@ class Portfolio(Handlers):
                 self._emergency.stop_forever(),
                 self._purchases.save_forever(),
                 self._act_forever(),
+                self._handover.confirm_forever(),
             )
         ]
         await workflow.wait_condition(
@@ -84,12 +88,17 @@ class Portfolio(Handlers):
             if task.done():
                 # None of them ends: what it failed of is seen where people look.
                 task.result()
-        if not self._may_end():
-            workflow.continue_as_new(record)
-        await self._diary.written()
-        await self._messenger.all_told()
-        for task in beside:
-            task.cancel()
+        if self._may_end():
+            await self._diary.written()
+            await self._messenger.all_told()
+            for task in beside:
+                task.cancel()
+            return
+        if self._handover.is_confirmed:
+            self._handover.take_over()
+            # What the former key was not allowed, this one may be.
+            try_again(record)
+        workflow.continue_as_new(record)
 
     async def _act_forever(self) -> None:
         while True:
