@@ -13,7 +13,8 @@ import pytest
 
 from activities.messages import Outage
 from cli.errors import CommandFailed
-from cli.rebuilding import Goes, Rebuilt, Survey, still_open, survey
+from cli.rebuilding import still_open, survey
+from cli.rebuilt import Goes, Rebuilt, Survey
 from cli.recover import start
 from exchange.port import Fill, Side
 from journal.entries import OperatorRecord, OutcomeRecord, Standing, TradeRef

@@ -125,7 +125,8 @@ class Saved(Message):
     size: Decimal
     price: Decimal
     usd: Decimal
-    of: tuple[DueSaving, ...]
+    of: tuple[DueSaving, ...] = ()
+    """Empty after a recovery: the journal has it."""
 
 
 class PortfolioRecord(BaseModel):
@@ -189,6 +190,8 @@ class PortfolioRecord(BaseModel):
     moves_unseen: list[Decimal] = Field(default_factory=list)
     """Our own transfers to the spot side, negative where back, that the account's ledger has not shown yet, in USD."""
     rebalanced_ms: int = 0
+    trades_come_until_ms: int = 0
+    """Rebuilt with its trades, it tells none of them anything before: one that is not there yet is not gone."""
 
     @property
     def network(self) -> str:

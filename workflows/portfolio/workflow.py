@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.portfolio.purchases import Purchases
     from workflows.portfolio.rebalancing import Rebalancing, survey
     from workflows.portfolio.record import Latch, PortfolioRecord, StopProof
+    from workflows.portfolio.standing import PortfolioStandings
     from workflows.portfolio.status import details_markdown
     from workflows.portfolio.watch import Watch
     from workflows.renewal import Renewal
@@ -38,7 +39,7 @@ class Portfolio(Handlers):
     @workflow.init
     def __init__(self, record: PortfolioRecord) -> None:
         self._record = record
-        self._diary = Diary(record)
+        self._diary = Diary(record, PortfolioStandings(record))
         self._messenger = Messenger(record, self._note)
         self._renewal = Renewal()
         self._watch = Watch(record, self._diary, self._messenger, self._renewal, self._note)
