@@ -59,15 +59,15 @@ async def begin_portfolio(floor: Floor) -> None:
     await floor.client.start_workflow("Portfolio", record, id=portfolio_id("main"), task_queue=TRADES_QUEUE)
 
 
-async def kept(floor: Floor) -> PortfolioStatus:
-    """The portfolio, once the journal has it as it is."""
+async def kept(floor: Floor) -> tuple[PortfolioStatus, dict[str, Any]]:
+    """The portfolio, once the journal has it as it is, and its record there."""
     async with asyncio.timeout(20), floor.journal() as journal:
         while True:
             seen = await portfolios.status(floor.client, "main")
             found = {each.trade.workflow_id: each.standing for each in await journal.last_known()}
             standing = found.get(seen.workflow_id)
             if standing is not None and standing.record["book"] == seen.book.model_dump(mode="json"):
-                return seen
+                return seen, standing.record
             await asyncio.sleep(0.05)
 
 
@@ -119,7 +119,7 @@ async def test_with_all_lost_but_key_and_journal_a_trade_goes_on_as_if_nothing_h
         undisturbed = await ended(trade)
         await begin_portfolio(floor)
         trade = await opened(floor, margin=None, portfolio="main")
-        promised = await kept(floor)
+        promised, _ = await kept(floor)
         before = await accepted(floor)
 
     lose_all_but(folder, KEPT)
@@ -149,6 +149,11 @@ async def test_with_all_lost_but_key_and_journal_a_trade_goes_on_as_if_nothing_h
         (closed,) = [entry for entry in await trade.journal() if isinstance(entry, Closed)]
         assert abs(seen.book.capital_usd - promised.book.capital_usd - closed.realized_pnl_usd) < Decimal("0.01")
         assert (seen.book.reserve_usd, seen.book.owed) == (ASIDE_USD, {"ETH": OWED_USD}), "of a loss nothing is saved"
+        _, record = await kept(floor)
+        _, first_run = row["trade_id"].split("/")
+        assert record["answered"]["trade-ETH"]["ask_id"] == f"{first_run}/2", (
+            "what it tells has the same name ever after"
+        )
         cloids = [cloid for cloid, _ in await accepted(floor)]
 
     assert disturbed == undisturbed

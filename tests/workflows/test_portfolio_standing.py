@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +26,7 @@ from tests.workflows.played import TERMS, PlayedPortfolio, played_portfolio
 from tests.workflows.test_standing import forget, kept
 from workflows.contracts import Mode
 from workflows.granting import MarginAsk, Occasion
-from workflows.portfolio import emergency
+from workflows.portfolio import emergency, grants
 from workflows.portfolio.asked import PortfolioInput
 from workflows.portfolio.record import DueSaving, Latch, PortfolioRecord, Saved
 from workflows.portfolio.savings import DUE_KEPT, SAVED_KEPT
@@ -175,6 +177,22 @@ async def test_a_purchase_that_was_lost_at_each_of_its_steps_moves_once_and_buys
     assert [entry.command for entry in entries if isinstance(entry, OperatorRecord)] == ["recover", "recover"]
     for kind in (TransferRecord, OutcomeRecord, SavedRecord):
         assert len([entry for entry in entries if isinstance(entry, kind)]) == 1
+
+
+async def test_no_money_moves_before_the_journal_has_it_but_margin_is_given(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grants, "JOURNAL_TAKES_AT_MOST", timedelta(milliseconds=200))
+    await by_hand(rig, 1)
+    async with played_portfolio(rig.client, spot_usd=ON_SPOT) as portfolio:
+        with closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            assert (await portfolio.earn(50)).margin_usd == D("399.6") + 25
+            seen = await portfolio.until(lambda now: now.purchase and now.purchase.transfer)
+            await portfolio.until(lambda now: now.looked_ms > seen.looked_ms + 500)
+            assert await moves(rig) == [-1]
+        await portfolio.until(lambda now: now.saved)
+    assert await moves(rig) == [-1, -10]
 
 
 async def test_a_profit_told_again_is_booked_once_and_what_a_lost_trade_had_is_free(rig: Rig) -> None:
