@@ -52,8 +52,8 @@ async def known(rig: Rig, portfolio: PlayedPortfolio) -> LastKnown:
 
 
 async def kept_when(rig: Rig, portfolio: PlayedPortfolio, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    """The record as the journal has it, once it is so."""
-    async with asyncio.timeout(20):
+    """The record as the journal has it, once it is so: soon, for another run would write it in any case."""
+    async with asyncio.timeout(8):
         while True:
             standing = (await known(rig, portfolio)).standing
             if standing is not None and holds(standing.record):
