@@ -337,7 +337,7 @@ class LeftOver(Message):
 
 class WatchRequest(Message):
     """`known`: limits whose breach was told. Movements of money after `ledger_ms`, and those at it that are not among
-    the hashes, are not in the curve yet."""
+    the hashes, are not in the curve yet. `at_once`: the first look is told, whatever it shows."""
 
     network: str
     account: str
@@ -346,6 +346,7 @@ class WatchRequest(Message):
     ledger_ms: int
     ledger_hashes: tuple[str, ...] = ()
     known: tuple[str, ...] = ()
+    at_once: bool = False
 
 
 class WatchReport(Message):

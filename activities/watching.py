@@ -123,7 +123,7 @@ class _Watch:
         self.last: WatchReport | None = None
 
     async def until_something(self) -> WatchReport:
-        ends_s = time.monotonic() + REPORTS_EVERY_S
+        ends_s = time.monotonic() + (0 if self._request.at_once else REPORTS_EVERY_S)
         while True:
             report = self.last = await self._looked()
             if report.is_news or time.monotonic() >= ends_s:

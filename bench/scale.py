@@ -42,7 +42,7 @@ CROWD_EVERY_S = 5.0
 """The same of the crowd; an order later than this starves."""
 TICKS = 2
 """Prices between one unit and the next, which complete none."""
-SETTLE_S = 2.0
+SETTLE_S, SETTLES_WITHIN_S = 2.0, 60.0
 WARM_UP_S = 10.0
 PROCESSES = ("worker", "temporal", "feed", "simulator")
 UNITS_OF_TIME = os.sysconf("SC_CLK_TCK")
@@ -125,10 +125,18 @@ class Watch:
         units = await moving()
         seconds = time.monotonic() - began_s
         after = self._cpu_s()
+        await self._settled()
         print(f"{what}: {units} units in {seconds:.0f} s", flush=True)
-        await asyncio.sleep(SETTLE_S)
         cpu = {name: (after[name] - before[name]) / seconds for name in PROCESSES}
         self.stretches.append(Stretch(what, seconds, units, began_ms, _now_ms(), cpu, self._memory_mb()))
+
+    async def _settled(self) -> None:
+        """Until the exchange is asked nothing more: what one stretch left undone is not the next one's."""
+        control, deadline_s = control_of(self._stack), time.monotonic() + SETTLES_WITHIN_S
+        before, asked = -1, 0
+        while before != asked and time.monotonic() < deadline_s:
+            await asyncio.sleep(SETTLE_S)
+            before, asked = asked, (await control.state())["requests"]
 
     async def outcomes(self) -> list[Outcome]:
         settings = self._stack.settings

@@ -20,7 +20,7 @@ from cli.portfolio_commands import Name, Reason, group
 from cli.portfolio_screen import plan_table
 from cli.trade_commands import with_client
 from workflows.granting import portfolio_id
-from workflows.portfolio.asked import EmergencyStop, Exit, Rebalance, ReleaseAll, Skim
+from workflows.portfolio.asked import EmergencyStop, End, Exit, Rebalance, ReleaseAll, Skim
 
 
 class Every(StrEnum):
@@ -159,6 +159,18 @@ def release(
     if not reason.strip():
         raise BadOption("--reason is empty; say what was looked at")
     _tell(name, "release", ReleaseAll(reason=reason, new_high=not old_high))
+
+
+@group.command()
+def end(name: Name = "main", reason: Reason = "") -> None:
+    """End it: the account is traded without a portfolio. For one that has no trade; see `exit`."""
+
+    async def finish(client: Client) -> str:
+        answer = await portfolios.command(client, name, "end", End(reason=reason))
+        await portfolio_schedule.drop(client, name)
+        return answer
+
+    typer.echo(run(with_client(finish)))
 
 
 def show_stopped(told: list[DurableStop]) -> None:

@@ -29,7 +29,11 @@ POLL_S = 0.1
 
 
 async def status(client: Client, name: str) -> PortfolioStatus:
-    return await ask(client.get_workflow_handle(portfolio_id(name)), "status", PortfolioStatus, _asked(name))
+    asked = _asked(name)
+    seen = await ask(client.get_workflow_handle(portfolio_id(name)), "status", PortfolioStatus, asked)
+    if seen.is_over:
+        raise CommandFailed(asked.ended)
+    return seen
 
 
 async def running(client: Client, name: str) -> PortfolioStatus | None:

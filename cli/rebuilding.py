@@ -57,8 +57,11 @@ def still_open(known: Iterable[LastKnown], network: str, account: str) -> list[L
 
 
 def _is_over(known: LastKnown) -> bool:
-    """A stopped trade has been closed, and is there until it is released. A portfolio has no mode."""
-    mode = known.standing.record.get("mode") if known.standing is not None else None
+    """A stopped trade has been closed, and is there until it is released."""
+    record = known.standing.record if known.standing is not None else {}
+    if not known.trade.coin:
+        return bool(record.get("is_over"))
+    mode = record.get("mode")
     return mode == Mode.CLOSED or (known.closed and mode != Mode.STOPPED)
 
 

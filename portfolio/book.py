@@ -50,6 +50,8 @@ class Ask(Value):
     own_usd: Decimal | None = None
     """At a RESET: its allocation with the cycle's result, the profit's other shares taken off; None at the start, and
     where it is to have its share anew."""
+    part: Decimal | None = None
+    """Of its coin's share, where all trades of the coin are resized; None: what the others leave of it."""
 
 
 class Grant(Value):
@@ -98,12 +100,20 @@ def grant(terms: PortfolioTerms, book: Book, ask: Ask, free_usd: Decimal) -> Gra
     others_usd = sum((each.margin_usd for each in others.values()), ZERO)
     of_the_coin_usd = sum((each.margin_usd for each in others.values() if each.coin == ask.coin), ZERO)
     keeps_its_own = terms.compounding is Compounding.LOCAL and ask.own_usd is not None
-    share_usd = target_usd(terms, book, ask.coin) - of_the_coin_usd
+
+    def its_own(coin_usd: Decimal) -> Decimal:
+        left_usd = coin_usd - of_the_coin_usd
+        if ask.part is None:
+            return left_usd
+        # The others may have too much still: it is smaller than its part for that only until they had their turn.
+        return min(coin_usd * ask.part, max(has_usd, left_usd))
+
+    share_usd = its_own(target_usd(terms, book, ask.coin))
     wanted_usd = ask.own_usd if keeps_its_own and ask.own_usd is not None else share_usd
     left_usd = investable_usd(terms, book) - others_usd
     bounds = [wanted_usd, left_usd, max(has_usd, ask.own_usd or ZERO) + free_usd]
     if terms.limits.max_coin_share is not None:
-        bounds.append(_of_all(terms, book, terms.limits.max_coin_share) - of_the_coin_usd)
+        bounds.append(its_own(_of_all(terms, book, terms.limits.max_coin_share)))
     margin_usd = plain(max(min(bounds), ZERO).quantize(CENT, rounding=ROUND_DOWN))
     if margin_usd < MARGIN_USD_MIN:
         return Refused(

@@ -5,7 +5,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from portfolio.book import CENT, Book, target_usd
 from portfolio.terms import PortfolioTerms
-from strategy.values import ZERO, Value, exact, plain
+from strategy.values import ONE, ZERO, Value, exact, plain
 
 
 class Resize(Value):
@@ -15,6 +15,8 @@ class Resize(Value):
     coin: str
     from_usd: Decimal
     to_usd: Decimal
+    part: Decimal = ONE
+    """Of what its coin is to have."""
 
 
 class Worth(Value):
@@ -40,7 +42,8 @@ def resizes(terms: PortfolioTerms, book: Book, worth: Mapping[str, Worth]) -> tu
         has_usd = sum(trades.values(), ZERO)
         should_usd = target_usd(terms, book, coin)
         if has_usd > 0 and abs(has_usd - should_usd) > band_usd:
-            found += [_resize(each, coin, trades[each], should_usd / has_usd) for each in trades if each in worth]
+            asked = {trade: usd for trade, usd in trades.items() if trade in worth}
+            found += [_resize(trade, coin, usd, usd / has_usd, should_usd) for trade, usd in asked.items()]
     return tuple(sorted(found, key=lambda each: each.to_usd - each.from_usd))
 
 
@@ -56,6 +59,6 @@ def valued(book: Book, worth: Mapping[str, Worth]) -> Book:
     )
 
 
-def _resize(trade: str, coin: str, worth_usd: Decimal, factor: Decimal) -> Resize:
-    to_usd = plain((worth_usd * factor).quantize(CENT, rounding=ROUND_DOWN))
-    return Resize(trade=trade, coin=coin, from_usd=worth_usd, to_usd=to_usd)
+def _resize(trade: str, coin: str, worth_usd: Decimal, part: Decimal, should_usd: Decimal) -> Resize:
+    to_usd = plain((should_usd * part).quantize(CENT, rounding=ROUND_DOWN))
+    return Resize(trade=trade, coin=coin, from_usd=worth_usd, to_usd=to_usd, part=part)

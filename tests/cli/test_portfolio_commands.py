@@ -101,6 +101,16 @@ async def test_a_portfolio_lives_its_life_by_command_line(floor: Floor, tmp_path
     assert "trades may begin again" in await ok(floor, "release", "--reason", "it was a drill")
     assert "neither" in await refused(floor, "release", "--reason", "again")
 
+    # What was skimmed may be being bought still.
+    await until_async(lambda: is_idle(floor))
+    assert "portfolio main is over" in await ok(floor, "end", "--reason", "enough")
+    assert "portfolio main has ended" in await refused(floor, "show")
+    assert "portfolio main runs for" in await ok(floor, "apply", str(path), "--yes")
+
+
+async def is_idle(floor: Floor) -> bool:
+    return (await shown(floor))["portfolio"]["purchase"] is None
+
 
 async def is_rebalanced(floor: Floor) -> bool:
     return bool((await shown(floor))["portfolio"]["rebalanced_ms"])

@@ -58,6 +58,20 @@ def test_a_second_trade_of_a_coin_gets_what_the_first_left_of_its_share() -> Non
     assert answer.margin_usd == 250
 
 
+@pytest.mark.parametrize(("has", "becomes"), [((600, 200), (300, 100)), ((60, 20), (300, 100))], ids=["less", "more"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_two_trades_of_a_coin_get_their_parts_of_its_share_whoever_asks_first(
+    has: tuple[int, int], becomes: tuple[int, int], first: int
+) -> None:
+    names = ("trade-ETH", "trade-ETH-long")
+    terms = TERMS.model_copy(update={"limits": PortfolioLimits(max_coin_share=D("0.4"))})
+    allocations = {name: Allocation(coin="ETH", margin_usd=D(usd)) for name, usd in zip(names, has, strict=True)}
+    book = Book(capital_usd=D(1000), allocations=allocations)
+    for name, part in sorted(zip(names, (D("0.75"), D("0.25")), strict=True), reverse=bool(first)):
+        book = given_to(book, terms, Ask(trade=name, coin="ETH", part=part), D(1000) - book.allocated_usd).book
+    assert tuple(book.allocations[name].margin_usd for name in names) == becomes
+
+
 def test_a_coin_without_a_share_is_refused() -> None:
     answer = grant(TERMS, Book(capital_usd=D(1000)), Ask(trade="t", coin="XRP"), D(1000))
     assert answer == Refused(text="coin is XRP; ETH, BTC, SOL have a share")

@@ -75,8 +75,10 @@ def test_recording_continues_after_the_last_row_passed(tmp_path: Path) -> None:
 async def test_minute_of_silence_passes_in_a_fraction_of_a_second_when_sped_up(tmp_path: Path) -> None:
     rows = "".join(f"{time},{price}\n" for time, price in zip(TIMES_MS, PRICES, strict=True))
     spec = PriceSpec(recording=saved(tmp_path / "eth.csv", "ts,price\n" + rows), coin="ETH")
-    source = price_source(spec, Clock(speed=600, start_ms=START_MS))
+    clock = Clock(speed=600, start_ms=START_MS, paused=True)
+    source = price_source(spec, clock)
     assert source.initial() == {"ETH": Decimal("3450.25")}
+    clock.resume()
     async with asyncio.timeout(5):
         points = [point async for point in source.stream()]
     assert [(point.time_ms, point.price) for point in points] == [

@@ -163,13 +163,31 @@ async def test_a_trade_that_ended_gives_its_margin_back_once(floor: Floor) -> No
     assert (await floor.ask(other, "ETH")).margin_usd == 388
 
 
+async def test_it_ends_when_no_trade_has_anything_and_not_before(floor: Floor) -> None:
+    asker = await floor.asker("ETH")
+    await floor.ask(asker, "ETH")
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await floor.portfolio.execute_update("end", {})
+    assert f"{asker.id} have their margin from it" in str(refused.value.cause)
+    ended = TradeEnded(ask_id=f"{asker.id}/2", trade=asker.id, coin="ETH", cycle=1, profit_usd=D(10))
+    await floor.portfolio.signal("trade_ended", ended)
+    await floor.until(lambda status: not status.book.allocations)
+    assert "is over; 2 USD that were to be saved stay" in await floor.portfolio.execute_update(
+        "end", {"reason": "enough"}
+    )
+    await floor.portfolio.result()
+
+
 async def test_while_nobody_has_anything_what_the_exchange_shows_is_divided(floor: Floor) -> None:
     ended = TradeEnded(ask_id="long gone/2", trade="trade-ETH", coin="ETH", cycle=1, profit_usd=D(-30))
     await floor.portfolio.signal("trade_ended", ended)
     await floor.until(lambda status: status.book.capital_usd == 970)
     # Any look that has something to tell will do.
     await floor.rig.control("fund", address=floor.rig.gateway.account, usd="500")
-    await floor.until(lambda status: status.book.capital_usd == 1500, within_s=40)
+    # Limits that change are looked for at once.
+    limits = {"max_drawdown": "0.22"}
+    await floor.portfolio.execute_update("apply", {"terms": {**TERMS.model_dump(mode="json"), "limits": limits}})
+    await floor.until(lambda status: status.book.capital_usd == 1500)
 
 
 async def test_a_fall_of_23_percent_stops_every_trade_until_a_person_releases(rig: Rig) -> None:

@@ -23,6 +23,7 @@ from portfolio.terms import PortfolioLimits
 from tests.workflows.asker import QUEUE, Asker
 from tests.workflows.conftest import Rig
 from tests.workflows.played import TERMS, PlayedPortfolio, played_portfolio
+from tests.workflows.test_portfolio import floor_of
 from tests.workflows.test_standing import forget, kept
 from workflows.contracts import Mode
 from workflows.granting import MarginAsk, Occasion
@@ -115,7 +116,6 @@ async def bought(rig: Rig) -> list[str]:
 
 
 async def until_it_shows(look: Callable[[], Awaitable[object]], wanted: object) -> None:
-    """On the exchange, whoever has heard of it."""
     async with asyncio.timeout(20):
         while True:
             if await look() == wanted:
@@ -256,6 +256,17 @@ async def test_what_can_not_go_on_is_told_with_what_to_do(rig: Rig, tmp_path: Pa
         assert "kept no record beside it: hypertrader portfolio apply" in rebuilt.why
         await rig.journal.append(now.trade, [], now.standing)
         await recover(rig, portfolio)
+
+
+async def test_one_that_was_ended_stays_so(rig: Rig) -> None:
+    async def portfolios() -> list[Goes]:
+        return [each.goes for each in (await survey(rig.journal, rig.gateway, rig.client, "paper")).portfolios]
+
+    async with floor_of(rig) as floor:
+        await until_it_shows(portfolios, [Goes.ALREADY])
+        await floor.portfolio.execute_update("end", {})
+        await floor.portfolio.result()
+        assert await portfolios() == []
 
 
 def test_what_was_bought_is_kept_without_the_many_cycles_it_came_from() -> None:

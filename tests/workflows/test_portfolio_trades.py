@@ -81,7 +81,9 @@ async def test_three_trades_get_exactly_their_margins_and_a_profit_goes_three_wa
     assert seen.ledger is not None and abs(seen.ledger.allocation - book.allocations[trade].margin_usd) < D("0.01")
 
 
-async def test_a_second_trade_on_a_coin_gets_what_the_first_left_of_its_share(account: Account) -> None:
+async def test_a_second_trade_on_a_coin_gets_what_the_first_left_of_its_share_and_both_shrink_alike(
+    account: Account,
+) -> None:
     assert await account.open("ETH") == 400
     with pytest.raises(WorkflowFailureError) as nothing_left:
         await account.open("ETH")
@@ -89,6 +91,13 @@ async def test_a_second_trade_on_a_coin_gets_what_the_first_left_of_its_share(ac
     more = TERMS.model_copy(update={"shares": {"ETH": D("0.6"), "BTC": D("0.1"), "SOL": D("0.1")}})
     await account.floor.portfolio.execute_update("apply", {"terms": more.model_dump(mode="json")})
     assert await account.open("ETH") == 200
+    half = TERMS.model_copy(update={"shares": {"ETH": D("0.3"), "BTC": D("0.1"), "SOL": D("0.1")}})
+    await account.floor.portfolio.execute_update("apply", {"terms": half.model_dump(mode="json")})
+    await account.floor.portfolio.execute_update("rebalance", {})
+    status = await account.floor.until(lambda now: now.rebalanced_ms > 0 and not now.waiting)
+    sizes = sorted(each.margin_usd for each in status.book.allocations.values())
+    # Opening them has cost each a little, and the whole as well.
+    assert sizes == pytest.approx([100, 200], abs=1)
     await account.floor.portfolio.execute_update("exit", {"coin": "ETH", "now": True})
     await account.floor.until(lambda now: "ETH" in now.left)
     assert await account.rig.net_position() == 0

@@ -70,3 +70,9 @@ class ReleaseAll(Message):
     reason: str = Field(min_length=1, max_length=500)
     new_high: bool = True
     """Drawdown is measured from today's equity on. False: from the old high, so that the limit may strike at once."""
+
+
+class End(Message):
+    """The account is traded without a portfolio from now on: for one that has no trade, and buys no savings."""
+
+    reason: Reason = ""

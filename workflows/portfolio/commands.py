@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from strategy.values import plain
     from workflows.asked import printable
     from workflows.diary import Diary, now_ms
-    from workflows.portfolio.asked import Apply, EmergencyStop, Exit, Rebalance, ReleaseAll, Skim
+    from workflows.portfolio.asked import Apply, EmergencyStop, End, Exit, Rebalance, ReleaseAll, Skim
     from workflows.portfolio.emergency import stop_everything
     from workflows.portfolio.rebalancing import leave_coin
     from workflows.portfolio.record import DueSaving, PortfolioRecord
@@ -111,6 +111,27 @@ class Commands:
             record.curve = begun_anew(record.curve)
         self._watch.begin_anew()
         return self._done("release", asked, "trades may begin again")
+
+    def check_end(self, asked: End) -> None:
+        record = self._record
+        self._refuse_while_stopped("end")
+        trades = sorted({*record.book.allocations, *(each.trade for each in record.asks)})
+        if trades:
+            raise ValueError(
+                f"end is for a portfolio without trades; {', '.join(trades)} have their margin from it: "
+                f"`portfolio exit COIN` leaves a coin"
+            )
+        if record.purchase is not None:
+            raise ValueError(
+                f"end is for a portfolio that buys nothing; savings in {record.purchase.coin} are under way"
+            )
+
+    def end(self, asked: End) -> str:
+        self.check_end(asked)
+        self._record.is_over = True
+        owed_usd = plain(self._record.book.owed_usd)
+        kept = f"; {owed_usd:f} USD that were to be saved stay in the account" if owed_usd else ""
+        return self._done("end", asked, f"portfolio {self._record.input.name} is over{kept}")
 
     def refused(self, name: str, text: str) -> None:
         """Nothing is lost: what was refused is in the notes and the journal."""

@@ -95,16 +95,17 @@ class Grants:
         record = self._record
         parts = self._book_profit(ask.trade, ask.coin, ask.cycle, ask.profit_usd)
         own_usd = ask.equity_usd - parts.reserve_usd - parts.savings_usd
+        part = None
         if ask.trade in record.reviewed:
             record.reviewed.remove(ask.trade)
             # It is to have its share, and not what it has.
-            kept_usd = None
+            kept_usd, part = None, record.parts.pop(ask.trade, None)
         else:
             kept_usd = None if ask.occasion is Occasion.START else own_usd
         answer = self._refusal(ask) or grant(
             record.terms,
             valued(record.book, worth),
-            Ask(trade=ask.trade, coin=ask.coin, own_usd=kept_usd),
+            Ask(trade=ask.trade, coin=ask.coin, own_usd=kept_usd, part=part),
             value.free_usd,
         )
         match answer:
@@ -128,6 +129,8 @@ class Grants:
         record = self._record
         if ask.occasion is not Occasion.START:
             return None
+        if record.is_over:
+            return Refused(text=f"portfolio {record.input.name} is over")
         if record.latch is not None:
             return Refused(text=f"everything is stopped: {record.latch.reason}; portfolio release allows trades again")
         if record.held_back:
@@ -155,6 +158,7 @@ class Grants:
         record = self._record
         record.book = released(record.book, trade)
         record.reviewed = [each for each in record.reviewed if each != trade]
+        record.parts.pop(trade, None)
         record.to_review = [each for each in record.to_review if each.trade != trade]
         record.asks = [each for each in record.asks if each.trade != trade]
         for coin in [each for each in record.leaving if each not in _coins(record.book)]:

@@ -11,14 +11,14 @@ with workflow.unsafe.imports_passed_through():
     from journal.entries import Standing
     from workflows.diary import now_ms
     from workflows.granting import MarginAsk, TradeEnded
-    from workflows.portfolio.asked import Apply, EmergencyStop, Exit, Rebalance, ReleaseAll, Skim
+    from workflows.portfolio.asked import Apply, EmergencyStop, End, Exit, Rebalance, ReleaseAll, Skim
     from workflows.portfolio.commands import Commands
     from workflows.portfolio.record import PortfolioRecord
     from workflows.portfolio.standing import standing_of
     from workflows.portfolio.status import PortfolioStatus, status_view
     from workflows.reading import read_one
 
-SIGNALS = ("apply", "rebalance", "skim", "exit", "emergency_stop", "release")
+SIGNALS = ("apply", "rebalance", "skim", "exit", "emergency_stop", "release", "end")
 """An operator's; each is an update too."""
 FLAT_WITHIN = timedelta(seconds=90)
 WAITING_MAX = 500
@@ -130,6 +130,18 @@ class Handlers:
     @update_release.validator
     def _check_release(self, given: Any = None, *extra: Any) -> None:
         self._commands.check_release(read_one(ReleaseAll, given, extra))
+
+    @workflow.signal(description='Trade without a portfolio: {"reason": "..."}; for one that has no trade')
+    def end(self, given: Any = None, *extra: Any) -> None:
+        self._commands.end(read_one(End, given, extra))
+
+    @workflow.update(name="end", description="As the signal, with an answer")
+    async def update_end(self, given: Any = None, *extra: Any) -> str:
+        return self._commands.end(read_one(End, given, extra))
+
+    @update_end.validator
+    def _check_end(self, given: Any = None, *extra: Any) -> None:
+        self._commands.check_end(read_one(End, given, extra))
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, args: Sequence[RawValue]) -> None:

@@ -69,8 +69,9 @@ class Purchases:
 
     @property
     def _is_held(self) -> bool:
-        """No money leaves the margin while a limit is broken."""
-        return self._record.latch is not None or bool(self._record.held_back)
+        """No money leaves the margin while a limit is broken, or at the end."""
+        record = self._record
+        return record.latch is not None or bool(record.held_back) or record.is_over
 
     def _may_try(self, coin: str) -> bool:
         usd = savings.to_spend_usd(self._record, coin)

@@ -59,6 +59,7 @@ class Rebalancing:
         record = self._record
         # Before it is told: its ask may come before Temporal says that it heard.
         record.reviewed = [*(trade for trade in record.reviewed if trade != review.trade), review.trade]
+        record.parts[review.trade] = review.part
         try:
             await tell(review.trade, "review", Review(now=review.now, reason="rebalanced"))
         except TradeGone:
@@ -92,7 +93,7 @@ def leave_coin(record: PortfolioRecord, asked: Exit) -> None:
 
 
 def _to_review(resize: Resize, *, now: bool) -> ToReview:
-    return ToReview(trade=resize.trade, now=now, grows=resize.to_usd > resize.from_usd)
+    return ToReview(trade=resize.trade, now=now, grows=resize.to_usd > resize.from_usd, part=resize.part)
 
 
 def worth_now(trades: Iterable[TradeSummary]) -> dict[str, Worth]:

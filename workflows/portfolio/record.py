@@ -74,6 +74,8 @@ class ToReview(Message):
     trade: str
     now: bool
     grows: bool
+    part: Decimal = Decimal(1)
+    """Of its coin's share."""
 
 
 class DueSaving(Message):
@@ -167,6 +169,8 @@ class PortfolioRecord(BaseModel):
     """Trades that are to be given their share anew and were not told yet, those that shrink first."""
     reviewed: list[str] = Field(default_factory=list)
     """Told, and not asked yet."""
+    parts: dict[str, Decimal] = Field(default_factory=dict)
+    """What each of these is to have of its coin's share."""
     leaving: dict[str, Leaving] = Field(default_factory=dict)
     """By coin."""
     to_leave: list[str] = Field(default_factory=list)
@@ -190,6 +194,8 @@ class PortfolioRecord(BaseModel):
     moves_unseen: list[Decimal] = Field(default_factory=list)
     """Our own transfers to the spot side, negative where back, that the account's ledger has not shown yet, in USD."""
     rebalanced_ms: int = 0
+    is_over: bool = False
+    """The operator has ended it."""
     trades_come_until_ms: int = 0
     """Rebuilt with its trades, it tells none of them anything before: one that is not there yet is not gone."""
 

@@ -63,5 +63,7 @@ def taken_up(record: PortfolioRecord, as_of_ms: int, at_ms: int, next_seq: int, 
     )
     record.outbox, record.next_seq = [recovered], next_seq + 1
     record.gone = [*record.gone, *(trade for trade in gone if trade not in record.gone)]
+    # The first look is told at once.
+    record.looked_ms = 0
     record.trades_come_until_ms = at_ms + TRADES_COME_WITHIN_MS
     return record

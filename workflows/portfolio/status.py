@@ -52,6 +52,7 @@ class PortfolioStatus(Message):
     """USDC on the spot side that is savings and has bought nothing yet, by the coin it is to buy."""
     savings_trouble: str | None
     rebalanced_ms: int
+    is_over: bool = False
     notes: tuple[str, ...]
 
 
@@ -86,6 +87,7 @@ def status_view(record: PortfolioRecord, workflow_id: str) -> PortfolioStatus:
         spot_usd=record.spot_usd,
         savings_trouble=record.savings_trouble,
         rebalanced_ms=record.rebalanced_ms,
+        is_over=record.is_over,
         notes=tuple(record.notes[-NOTES_SHOWN:]),
     )
 

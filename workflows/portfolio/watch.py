@@ -72,6 +72,8 @@ class Watch:
                 ledger_ms=record.ledger_ms,
                 ledger_hashes=record.ledger_hashes,
                 known=self._known(),
+                # People look at a portfolio that has just begun.
+                at_once=record.looked_ms == 0,
             ),
             result_type=WatchReport,
             task_queue=orders_queue(record.signer),

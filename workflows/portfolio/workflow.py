@@ -78,12 +78,19 @@ class Portfolio(Handlers):
                 self._act_forever(),
             )
         ]
-        await workflow.wait_condition(lambda: self._may_be_renewed() or any(task.done() for task in beside))
+        await workflow.wait_condition(
+            lambda: self._may_be_renewed() or self._may_end() or any(task.done() for task in beside)
+        )
         for task in beside:
             if task.done():
                 # None of them ends: what it failed of is seen where people look.
                 task.result()
-        workflow.continue_as_new(record)
+        if not self._may_end():
+            workflow.continue_as_new(record)
+        await self._diary.written()
+        await self._messenger.all_told()
+        for task in beside:
+            task.cancel()
 
     async def _act_forever(self) -> None:
         while True:
@@ -109,6 +116,9 @@ class Portfolio(Handlers):
     def _may_be_renewed(self) -> bool:
         """What the watch has seen is in the record; what else is on its way is done again by the next run."""
         return self._renewal.can_be() and self._watch.is_between
+
+    def _may_end(self) -> bool:
+        return self._record.is_over and workflow.all_handlers_finished()
 
     async def _begin(self) -> None:
         """Whose account it is, what is in it, and which trades that run have it from this portfolio."""
