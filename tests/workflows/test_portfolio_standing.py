@@ -25,6 +25,7 @@ from tests.workflows.conftest import Rig
 from tests.workflows.played import TERMS, PlayedPortfolio, played_portfolio
 from tests.workflows.test_portfolio import floor_of
 from tests.workflows.test_standing import forget, kept
+from workflows import renewal
 from workflows.contracts import Mode
 from workflows.granting import MarginAsk, Occasion
 from workflows.portfolio import emergency, grants
@@ -53,8 +54,8 @@ async def known(rig: Rig, portfolio: PlayedPortfolio) -> LastKnown:
 
 
 async def kept_when(rig: Rig, portfolio: PlayedPortfolio, holds: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    """The record as the journal has it, once it is so: soon, for another run would write it in any case."""
-    async with asyncio.timeout(8):
+    """The record as the journal has it, once it is so."""
+    async with asyncio.timeout(20):
         while True:
             standing = (await known(rig, portfolio)).standing
             if standing is not None and holds(standing.record):
@@ -123,7 +124,9 @@ async def until_it_shows(look: Callable[[], Awaitable[object]], wanted: object) 
             await asyncio.sleep(0.02)
 
 
-async def test_what_is_kept_is_the_portfolio_field_by_field(rig: Rig) -> None:
+async def test_what_is_kept_is_the_portfolio_field_by_field(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Another run would write it in any case.
+    monkeypatch.setattr(renewal, "HISTORY_EVENTS_MAX", 100_000)
     limits = PortfolioLimits(max_net_notional_usd=D(100))
     async with played_portfolio(rig.client, terms=TERMS.model_copy(update={"limits": limits})) as portfolio:
         # Nothing has happened that an entry would tell of.
