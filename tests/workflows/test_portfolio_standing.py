@@ -30,9 +30,9 @@ from workflows.contracts import Mode
 from workflows.granting import MarginAsk, Occasion
 from workflows.portfolio import emergency, grants
 from workflows.portfolio.asked import PortfolioInput
-from workflows.portfolio.record import DueSaving, Latch, PortfolioRecord, Saved
+from workflows.portfolio.record import DueSaving, Latch, PortfolioRecord, Saved, ToReview
 from workflows.portfolio.savings import DUE_KEPT, SAVED_KEPT
-from workflows.portfolio.standing import NOT_KEPT, SEEN_AGAIN, record_of, standing_of
+from workflows.portfolio.standing import NOT_KEPT, SEEN_AGAIN, record_of, standing_of, taken_up
 
 D = Decimal
 ON_SPOT = {"ETH": D(1)}
@@ -270,6 +270,28 @@ async def test_one_that_was_ended_stays_so(rig: Rig) -> None:
         await floor.portfolio.execute_update("end", {})
         await floor.portfolio.result()
         assert await portfolios() == []
+
+
+def test_trades_that_were_told_to_ask_anew_and_did_not_are_told_again_before_those_that_wait_for_them() -> None:
+    grows = ToReview(trade="trade-BTC", now=False, grows=True)
+    record = PortfolioRecord(
+        input=PortfolioInput(),
+        terms=TERMS,
+        to_review=[grows],
+        reviewed=["trade-ETH", "trade-SOL"],
+        parts={"trade-ETH": D("0.5"), "trade-SOL": D(1)},
+        gone=["trade-SOL"],
+        next_seq=3,
+    )
+    after = taken_up(record, 1, 2, 7, ["trade-SOL", "trade-XRP"])
+    assert [(each.trade, each.part) for each in after.to_review] == [
+        ("trade-ETH", D("0.5")),
+        ("trade-SOL", 1),
+        ("trade-BTC", 1),
+    ]
+    assert (after.reviewed, after.gone) == (record.reviewed, ["trade-SOL", "trade-XRP"])
+    assert ([entry.seq for entry in after.outbox], after.next_seq) == ([7], 8)
+    assert record.to_review == [grows] and not record.outbox, "the one given is as it was"
 
 
 def test_what_was_bought_is_kept_without_the_many_cycles_it_came_from() -> None:

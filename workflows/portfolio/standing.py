@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from journal.entries import OperatorRecord, Standing, TradeRef
+from strategy.values import ONE
 from workflows.diary import now_ms
-from workflows.portfolio.record import PortfolioRecord
+from workflows.portfolio.record import PortfolioRecord, ToReview
 
 NOT_KEPT = frozenset({"trade", "outbox", "notices", "notes", "asks"})
 """The journal has it already, it tells people of what is past, or it is told again."""
@@ -63,7 +64,18 @@ def taken_up(record: PortfolioRecord, as_of_ms: int, at_ms: int, next_seq: int, 
     )
     record.outbox, record.next_seq = [recovered], next_seq + 1
     record.gone = [*record.gone, *(trade for trade in gone if trade not in record.gone)]
+    # Whoever was told to ask anew, and did not yet, may have forgotten it: to be told twice does no harm.
+    waiting = {each.trade for each in record.to_review}
+    record.to_review = [
+        *(_told_again(record, each) for each in record.reviewed if each not in waiting),
+        *record.to_review,
+    ]
     # The first look is told at once.
     record.looked_ms = 0
     record.trades_come_until_ms = at_ms + TRADES_COME_WITHIN_MS
     return record
+
+
+def _told_again(record: PortfolioRecord, trade: str) -> ToReview:
+    """Before those that grow: they wait for it."""
+    return ToReview(trade=trade, now=False, grows=False, part=record.parts.get(trade, ONE))
