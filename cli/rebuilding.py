@@ -1,18 +1,19 @@
-"""What the journal knows of the trades that were open, beside what the exchange has: and how each goes on."""
+"""What the journal knows of portfolios and open trades, beside what the exchange has: and how each goes on."""
 
 import time
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from enum import StrEnum
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.messages import Outage, tag_in, tag_of
 from cli.errors import CommandFailed
 from cli.history import utc
+from cli.rebuilding_portfolio import nonces_of, rebuilt_portfolio
+from cli.rebuilt import Goes, Rebuilt, RebuiltPortfolio, Survey, Unexplained
 from exchange.gateway import HyperliquidGateway
 from exchange.nonces import AHEAD_MAX_MS
 from exchange.port import AccountFacts, Fill, Intent, Position
@@ -28,78 +29,32 @@ CLOCKS_DIFFER_MS = 60_000
 ORDERS_LOOKED_AT = 1_000
 
 
-class Goes(StrEnum):
-    ON = "on"
-    TO_ATTENTION = "to attention"
-    """A person has to say how it goes on."""
-    NOWHERE = "nowhere"
-    """It can't be rebuilt."""
-    ALREADY = "already"
-    """It runs."""
-
-
-class Rebuilt(BaseModel):
-    """One trade as it stood at `as_of_ms`. Sizes signed, in coin."""
-
-    workflow_id: str
-    trade_id: str
-    coin: str
-    as_of_ms: int
-    goes: Goes
-    why: str = ""
-    mode: Mode | None = None
-    phase: str | None = None
-    unit: int | None = None
-    cycle: int | None = None
-    long: Decimal | None = None
-    short: Decimal | None = None
-    net: Decimal | None = None
-    """What the exchange should hold for it: with what its orders filled that the journal does not know."""
-    held: Decimal
-    unresolved: list[str] = []
-    """Orders whose end the journal does not know, and what the exchange says of them."""
-    started: bool = False
-    record: TradeRecord | None = Field(default=None, exclude=True)
-    """What it goes on with."""
-
-
-class Unexplained(BaseModel):
-    """A position that no trade which goes on is in."""
-
-    coin: str
-    size: Decimal
-
-
-class Survey(BaseModel):
-    network: str
-    account: str
-    trades: list[Rebuilt]
-    unexplained: list[Unexplained]
-
-
 async def survey(
     journal: Journal, gateway: HyperliquidGateway, client: Client, network: str, signers: Collection[str] = ()
 ) -> Survey:
     """`signers`: whose keys are here, where there are more. Changes nothing. Raises CommandFailed where
     this machine's clock is behind the journal."""
     left = still_open(await journal.last_known(), network, gateway.account)
+    portfolios = [each for each in left if not each.trade.coin]
     # What they have is known before it is asked whether an opening bought anything.
-    left = sorted(left, key=lambda each: each.standing is None)
+    trades = sorted((each for each in left if each.trade.coin), key=lambda each: each.standing is None)
     facts = await gateway.account_facts(since_ms=_now_ms())
     held = {position.coin: position for position in facts.positions if position.size}
-    trades_of = Counter(each.trade.coin for each in left)
+    trades_of = Counter(each.trade.coin for each in trades)
     surveyor = _Surveyor(journal, gateway, client, facts, trades_of, {gateway.signer, *signers})
-    found = [await surveyor.rebuilt(each) for each in left]
+    found = [await surveyor.rebuilt(each) for each in trades]
     rebuilt = [each for each in found if each is not None]
+    going_on = {each.workflow_id for each in rebuilt if each.goes is not Goes.NOWHERE}
+    those = [await surveyor.portfolio(each, going_on) for each in portfolios]
     surveyor.check_clock()
     _compare(rebuilt, held)
     in_trades = {each.coin for each in rebuilt if each.goes is not Goes.NOWHERE}
     unexplained = [Unexplained(coin=coin, size=held[coin].size) for coin in held if coin not in in_trades]
-    return Survey(network=network, account=gateway.account, trades=rebuilt, unexplained=unexplained)
+    return Survey(network=network, account=gateway.account, portfolios=those, trades=rebuilt, unexplained=unexplained)
 
 
 def still_open(known: Iterable[LastKnown], network: str, account: str) -> list[LastKnown]:
-    """The newest trade of each workflow id, unless it is over: there is one at a time."""
+    """The newest trade or portfolio of each workflow id, unless it is over: there is one at a time."""
     ours = (each for each in known if (each.trade.network, each.trade.account) == (network, account))
     newest = {each.trade.workflow_id: each for each in ours}
     return [each for each in newest.values() if not _is_over(each)]
@@ -107,7 +62,10 @@ def still_open(known: Iterable[LastKnown], network: str, account: str) -> list[L
 
 def _is_over(known: LastKnown) -> bool:
     """A stopped trade has been closed, and is there until it is released."""
-    mode = known.standing.record.get("mode") if known.standing is not None else None
+    record = known.standing.record if known.standing is not None else {}
+    if not known.trade.coin:
+        return bool(record.get("is_over"))
+    mode = record.get("mode")
     return mode == Mode.CLOSED or (known.closed and mode != Mode.STOPPED)
 
 
@@ -175,6 +133,16 @@ class _Surveyor:
             why = f"its orders are signed by {record.signer}, the key here is {here}: bring that key as a further line"
             return found.model_copy(update={"why": why})
         return await self._with_record(found, known.newest_seq, known.standing, record)
+
+    async def portfolio(self, known: LastKnown, trades: Collection[str]) -> RebuiltPortfolio:
+        """`trades` go on."""
+
+        async def is_there(workflow_id: str) -> bool:
+            return workflow_id in trades or await self._runs(workflow_id)
+
+        found = await rebuilt_portfolio(known, self._signers, _now_ms(), is_there)
+        self._newest_ms = max(self._newest_ms, known.newest_ms, found.as_of_ms, *nonces_of(found))
+        return found
 
     async def _with_record(self, found: Rebuilt, newest_seq: int, standing: Standing, record: TradeRecord) -> Rebuilt:
         state, on_their_way = record.state, record.on_their_way

@@ -1,34 +1,29 @@
-"""`hypertrader recover --from-exchange`: with everything lost but the key and the journal, the trades go on."""
+"""`hypertrader recover --from-exchange`: with everything lost but the key and the journal, all goes on."""
 
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from activities.messages import orders_queue
+from activities.messages import TRADES_QUEUE, orders_queue
 from cli.common import AsJson, console, echo_json, run, settings
 from cli.errors import BadOption
 from cli.history import utc
-from cli.rebuilding import Goes, Rebuilt, Survey, survey
+from cli.portfolios import tell_to_stop
+from cli.rebuilding import survey
+from cli.rebuilt import Found, Goes, Rebuilt, RebuiltPortfolio, Survey
+from cli.recover_screen import show
 from cli.trades import TASK_TIMEOUT
 from connection import connect
 from exchange.gateway import HyperliquidGateway
 from exchange.network import load_keys
-from journal.engine import parse_url
 from journal.store import Journal
 from settings import Settings
-from strategy.values import plain
 from workflows.contracts import TradeRecord
-
-WORDS = {
-    Goes.ON: "goes on",
-    Goes.TO_ATTENTION: "needs you",
-    Goes.NOWHERE: "can't be rebuilt",
-    Goes.ALREADY: "runs already",
-}
+from workflows.portfolio.asked import EmergencyStop
+from workflows.portfolio.record import PortfolioRecord
 
 
 def register(app: typer.Typer) -> None:
@@ -39,10 +34,10 @@ def recover(
     from_exchange: Annotated[
         bool, typer.Option("--from-exchange", help="From the journal and what the exchange has: there is no other way.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Start the trades; without it nothing is changed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Start them; without it nothing is changed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Rebuild the trades of the journal that nobody runs any more, compare them with the exchange, and start them.
+    """Rebuild portfolio and trades of the journal that nobody runs any more, compare with the exchange, start them.
 
     For when Temporal's database is lost and there is no backup of it. Shows what would be done; --yes does it. Worker,
     feed and Temporal have to run, with the former key and journal.
@@ -54,8 +49,8 @@ def recover(
     if as_json:
         echo_json(done)
         return
-    _show(done, chosen)
-    if not yes and any(each.record is not None for each in done.trades):
+    show(done, chosen)
+    if not yes and any(each.goes in (Goes.ON, Goes.TO_ATTENTION) for each in (*done.portfolios, *done.trades)):
         console.print("\nnothing was changed: --yes starts them")
 
 
@@ -70,66 +65,54 @@ async def _recover(chosen: Settings, *, really: bool) -> Survey:
         await gateway.close()
         await journal.close()
     if really:
-        for trade in found.trades:
-            if trade.record is not None:
-                await start(client, trade, trade.record)
+        await start_all(client, found)
     return found
+
+
+async def start_all(client: Client, found: Survey) -> None:
+    """The portfolio first: a trade tells it what it asks, and tells of its end but once."""
+    for portfolio in found.portfolios:
+        if portfolio.record is not None:
+            await start_portfolio(client, portfolio, portfolio.record)
+    for trade in found.trades:
+        if trade.record is not None:
+            await start(client, trade, trade.record)
+    for portfolio in found.portfolios:
+        if portfolio.started and portfolio.stopped:
+            # Now that all are there: none of them may have missed it.
+            await tell_to_stop(client, portfolio.name, EmergencyStop(reason="its trades are rebuilt"))
+
+
+async def start_portfolio(client: Client, portfolio: RebuiltPortfolio, record: PortfolioRecord) -> None:
+    """As `start`."""
+    await _start(client, "Portfolio", portfolio, record, TRADES_QUEUE, f"portfolio {portfolio.name}")
 
 
 async def start(client: Client, trade: Rebuilt, record: TradeRecord) -> None:
     """With what another run would have been continued with. One that was started meanwhile is left alone."""
+    await _start(client, "Trade", trade, record, orders_queue(record.signer), trade.coin)
+
+
+async def _start(
+    client: Client,
+    workflow: str,
+    found: Found,
+    record: TradeRecord | PortfolioRecord,
+    queue: str,
+    what: str,
+) -> None:
     try:
         await client.start_workflow(
-            "Trade",
+            workflow,
             record,
-            id=trade.workflow_id,
-            task_queue=orders_queue(record.signer),
+            id=found.workflow_id,
+            task_queue=queue,
             task_timeout=TASK_TIMEOUT,
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            static_summary=f"{trade.coin}, rebuilt from the journal as of {utc(trade.as_of_ms)} UTC",
+            static_summary=f"{what}, rebuilt from the journal as of {utc(found.as_of_ms)} UTC",
         )
     except WorkflowAlreadyStartedError:
-        trade.goes = Goes.ALREADY
+        found.goes = Goes.ALREADY
     else:
-        trade.started = True
-
-
-def _show(done: Survey, chosen: Settings) -> None:
-    if done.trades:
-        console.print(_table(done))
-    else:
-        url = parse_url(chosen.journal).render_as_string(hide_password=True)
-        console.print(f"{url} has no open trade of account {done.account} on {done.network}")
-    for trade in done.trades:
-        for line in [*trade.unresolved, trade.why]:
-            if line:
-                console.print(f"{trade.workflow_id}: {line}", soft_wrap=True)
-    for each in done.unexplained:
-        console.print(
-            f"{each.coin}: the exchange holds {plain(each.size):f}, and no trade that goes on explains it "
-            f"(hypertrader exchange position {each.coin})",
-            soft_wrap=True,
-        )
-    if started := [trade.workflow_id for trade in done.trades if trade.started]:
-        console.print(f"\nstarted: {', '.join(started)}; each looks at the exchange before it orders anything")
-
-
-def _table(done: Survey) -> Table:
-    table = Table(box=None, header_style="dim")
-    for name in ("trade", "as of (UTC)", "mode", "phase", "unit", "cycle", "long", "short", "net", "exchange", ""):
-        table.add_column(
-            name, justify="right" if name in ("unit", "cycle", "long", "short", "net", "exchange") else "left"
-        )
-    for trade in done.trades:
-        sizes = (trade.long, trade.short, trade.net, trade.held)
-        table.add_row(
-            trade.workflow_id,
-            utc(trade.as_of_ms),
-            trade.mode or "-",
-            trade.phase or "-",
-            *("-" if count is None else str(count) for count in (trade.unit, trade.cycle)),
-            *("-" if size is None else f"{plain(size):f}" for size in sizes),
-            WORDS[trade.goes],
-        )
-    return table
+        found.started = True

@@ -1,4 +1,5 @@
-"""How each trade stood when its newest entries were written: from it a trade is rebuilt where Temporal has lost it.
+"""How each trade, and each portfolio, stood when its newest entries were written: from it one is rebuilt where Temporal
+has lost it.
 
 The one table whose rows change: the newest is all that is ever asked for, and each is some kilobytes.
 """
@@ -13,7 +14,7 @@ from journal.schema import entries, standings, trades
 
 class LastKnown(Record):
     """What the journal knows of a trade in the end. Without `standing` it was written by a release that kept none, or
-    the trade was never opened."""
+    the trade was never opened. A portfolio is of no coin, and may have no entry yet: the newest is 0 then."""
 
     trade: TradeRef
     standing: Standing | None
@@ -50,10 +51,11 @@ async def last_known(connection: AsyncConnection) -> list[LastKnown]:
         .group_by(entries.c.trade_id)
         .subquery()
     )
+    newest = (func.coalesce(told.c[name], 0).label(name) for name in ("newest_seq", "newest_ms", "opened", "closed"))
     stood = (standings.c.seq, standings.c.at_ms, standings.c.record)
     query = (
-        select(trades, *stood, told.c.newest_seq, told.c.newest_ms, told.c.opened, told.c.closed)
-        .join(told, told.c.trade_id == trades.c.trade_id)
+        select(trades, *stood, *newest)
+        .outerjoin(told, told.c.trade_id == trades.c.trade_id)
         .outerjoin(standings, standings.c.trade_id == trades.c.trade_id)
         .order_by(trades.c.opened_at_ms, trades.c.trade_id)
     )

@@ -62,7 +62,10 @@ class Diary:
 
     async def written(self) -> None:
         """Wait until the journal has everything."""
-        await workflow.wait_condition(lambda: not self._has_news())
+        await workflow.wait_condition(self.has_everything)
+
+    def has_everything(self) -> bool:
+        return not self._has_news()
 
     def _has_news(self) -> bool:
         return bool(self._record.outbox) or (self._keeps and self._stands_otherwise())
@@ -86,7 +89,7 @@ class Diary:
         # One that is whole: with entries left to be written it would tell of what the journal does not.
         standing = self._standing() if len(entries) == len(record.outbox) else None
         stands = self._mark()
-        what = f"journal {entries[0].seq}-{entries[-1].seq}" if entries else "how the trade stands"
+        what = f"journal {entries[0].seq}-{entries[-1].seq}" if entries else "how it stands"
         try:
             await workflow.execute_activity(
                 "record",

@@ -87,6 +87,10 @@ def taken_up(
         told += [_as_entry(fill, next_seq + number, lost.to_ms) for number, fill in enumerate(missed, start=1)]
         _take_over(record, missed)
     record.outbox, record.next_seq = told, told[-1].seq + 1
+    # What the portfolio heard last, it may have forgotten; it books the same but once.
+    record.end_told = False
+    if record.open_ask is not None:
+        record.open_ask = record.open_ask.model_copy(update={"told": False})
     return record
 
 

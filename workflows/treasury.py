@@ -151,9 +151,11 @@ def waits_enough_at_ms(open_ask: OpenAsk) -> int:
 
 
 def next_id(record: TradeRecord) -> str:
-    """Of a message to the portfolio: the same in every replay, and no other's."""
+    """Of a message to the portfolio: the same in every replay and of a trade that was rebuilt, and no other's."""
     record.asks += 1
-    return f"{workflow.info().first_execution_run_id}/{record.asks}"
+    trade = record.trade
+    first_run = workflow.info().first_execution_run_id if trade is None else trade.trade_id.rpartition("/")[2]
+    return f"{first_run}/{record.asks}"
 
 
 def check_size(state: TradeState, price: Decimal) -> None:

@@ -35,6 +35,12 @@ async def test_a_refused_batch_leaves_no_standing(journal: Journal) -> None:
     assert known.standing == standing(1)
 
 
+async def test_what_stands_without_an_entry_is_told_too(journal: Journal) -> None:
+    await journal.append(trade(), [], standing(3))
+    (known,) = await journal.last_known()
+    assert (known.standing, known.newest_seq, known.newest_ms, known.opened) == (standing(3), 0, 0, False)
+
+
 async def test_trades_are_told_apart_oldest_first(journal: Journal) -> None:
     story = whole_story()
     await journal.append(trade(2), story[:-1], standing(5))

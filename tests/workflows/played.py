@@ -96,4 +96,4 @@ async def played_portfolio(client: Client, **fields: Any) -> AsyncIterator[Playe
             yield played
         finally:
             await trade.terminate("end of the test")
-            await handle.terminate("end of the test")
+            await played.handle.terminate("end of the test")

@@ -13,7 +13,8 @@ import pytest
 
 from activities.messages import Outage
 from cli.errors import CommandFailed
-from cli.rebuilding import Goes, Rebuilt, Survey, still_open, survey
+from cli.rebuilding import still_open, survey
+from cli.rebuilt import Goes, Rebuilt, Survey
 from cli.recover import start
 from exchange.port import Fill, Side
 from journal.entries import OperatorRecord, OutcomeRecord, Standing, TradeRef
@@ -254,7 +255,9 @@ def test_a_fill_that_is_the_order_due_after_a_reset_is_booked_as_that_order() ->
     terms = Terms(coin="ETH", leverage=5, ladder=V6)
     bought = opened_at(terms, Decimal(2), Decimal(100), Execution(size=Decimal(1), average_price=Decimal(500)))
     due = bought.changed(wanted_long=Decimal("1.5"), resizing=True)
-    record = TradeRecord(input=TradeInput(coin="ETH", unit_size=Decimal(2)), mode=Mode.TRADING, state=due)
+    record = TradeRecord(
+        input=TradeInput(coin="ETH", unit_size=Decimal(2)), mode=Mode.TRADING, state=due, end_told=True
+    )
     fill = Fill(
         cloid="0x1",
         oid=1,
@@ -271,6 +274,7 @@ def test_a_fill_that_is_the_order_due_after_a_reset_is_booked_as_that_order() ->
     assert after.state is not None and not after.state.net_due and not after.state.resizing
     assert (after.mode, after.stop_cloids) == (Mode.ATTENTION, ["0x2"])
     assert [entry.seq for entry in after.outbox] == [8, 9] and after.next_seq == 10
+    assert not after.end_told, "a portfolio that was rebuilt too may not know it"
     assert record.mode is Mode.TRADING and not record.outbox, "the one given is as it was"
 
 

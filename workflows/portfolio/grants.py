@@ -1,5 +1,6 @@
 """Margin, asked and given: every ask is booked once and answered as often as it is told."""
 
+import contextlib
 from datetime import timedelta
 from decimal import Decimal
 
@@ -33,6 +34,8 @@ with workflow.unsafe.imports_passed_through():
     from workflows.portfolio.telling import TradeGone, tell
 
 ANSWERS_WITHIN = timedelta(seconds=10)
+JOURNAL_TAKES_AT_MOST = timedelta(seconds=10)
+"""A trade goes on with its own margin after thirty."""
 ASK_AGAIN = RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=timedelta(seconds=5))
 
 
@@ -65,12 +68,19 @@ class Grants:
             self._grant(ask, value, worth)
         granted = record.answered[ask.trade].granted
         if granted is not None and granted.ask_id == ask.ask_id:
+            await self._kept()
             try:
                 await tell(ask.trade, "granted", granted)
             except TradeGone:
                 self._forget(ask.trade)
         # Not before: what a run tells as it ends may be lost, and is told again by the next.
         record.asks = [each for each in record.asks if each.ask_id != ask.ask_id]
+
+    async def _kept(self) -> None:
+        """A trade that was told asks no more: what it has then must be known whatever is lost. But no trade waits long
+        for a journal that is away."""
+        with contextlib.suppress(TimeoutError):
+            await workflow.wait_condition(self._diary.has_everything, timeout=JOURNAL_TAKES_AT_MOST)
 
     def _is_new(self, told: MarginAsk | TradeEnded) -> bool:
         """Not booked yet: a trade numbers what it asks, and says nothing after its end."""

@@ -9,11 +9,14 @@ from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import SignBy, SignedBy
+    from journal.entries import Standing
+    from workflows.diary import now_ms
     from workflows.granting import MarginAsk, TradeEnded
     from workflows.handover import Handover
     from workflows.portfolio.asked import Apply, EmergencyStop, End, Exit, Rebalance, ReleaseAll, Skim
     from workflows.portfolio.commands import Commands
     from workflows.portfolio.record import PortfolioRecord
+    from workflows.portfolio.standing import standing_of
     from workflows.portfolio.status import PortfolioStatus, status_view
     from workflows.reading import read_one
 
@@ -31,6 +34,12 @@ class Handlers:
     @workflow.query(description="Everything about the portfolio, for people and programs")
     def status(self) -> PortfolioStatus:
         return status_view(self._record, workflow.info().workflow_id)
+
+    @workflow.query(description="All that another run of it would begin with, as the journal keeps it")
+    def standing(self) -> Standing:
+        if self._record.trade is None:
+            raise ValueError("the portfolio does not know its account yet")
+        return standing_of(self._record, now_ms())
 
     @workflow.signal(description="Of a trade: its start, its RESET, or that it was told to ask")
     def ask_margin(self, given: Any = None, *extra: Any) -> None:

@@ -25,6 +25,9 @@ class Rebalancing:
 
     def has_work(self) -> bool:
         record = self._record
+        if now_ms() < record.trades_come_until_ms:
+            # The watch reports every minute: it is seen then that they had their time.
+            return False
         return record.rebalance is not None or bool(record.to_leave) or self._next() is not None
 
     async def advance(self) -> None:

@@ -133,7 +133,8 @@ class Saved(Message):
     size: Decimal
     price: Decimal
     usd: Decimal
-    of: tuple[DueSaving, ...]
+    of: tuple[DueSaving, ...] = ()
+    """Empty after a recovery: the journal has it."""
 
 
 class PortfolioRecord(BaseModel):
@@ -203,6 +204,8 @@ class PortfolioRecord(BaseModel):
     rebalanced_ms: int = 0
     is_over: bool = False
     """The operator has ended it."""
+    trades_come_until_ms: int = 0
+    """Rebuilt with its trades, it tells none of them anything before: one that is not there yet is not gone."""
 
     @property
     def network(self) -> str:

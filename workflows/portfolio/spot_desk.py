@@ -63,7 +63,9 @@ class SpotDesk:
         return await self._ask("prepare_transfer", question, TransferIntent, "fix a transfer")
 
     async def transfer(self, coin: str, intent: TransferIntent) -> TransferOutcome:
-        """Have it made and wait until it is definite what came of it. Making the same again is safe."""
+        """Have it made, once the journal has it too, and wait until it is definite what came of it. Making the same
+        again is safe."""
+        await self._diary.written()
         request = TransferRequest(network=self._record.input.network, intent=intent)
         where = "to the margin" if intent.to_perp else "to the spot side"
         what = f"{words(intent.usd)} {where}"
@@ -104,6 +106,7 @@ class SpotDesk:
 
     async def order(self, intent: Intent) -> OrderOutcome:
         """As `transfer`."""
+        await self._diary.written()
         request = OrderRequest(network=self._record.input.network, intent=intent)
         what = f"buy {intent.size:f} {intent.coin} for savings"
         outcome = await self._settle("execute_order", request, OrderOutcome, what, intent.signer)

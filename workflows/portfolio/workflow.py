@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.portfolio.rebalancing import Rebalancing, survey
     from workflows.portfolio.record import Latch, PortfolioRecord, StopProof
     from workflows.portfolio.savings import try_again
+    from workflows.portfolio.standing import PortfolioStandings
     from workflows.portfolio.status import details_markdown
     from workflows.portfolio.watch import Watch
     from workflows.renewal import Renewal
@@ -40,7 +41,7 @@ class Portfolio(Handlers):
     @workflow.init
     def __init__(self, record: PortfolioRecord) -> None:
         self._record = record
-        self._diary = Diary(record)
+        self._diary = Diary(record, PortfolioStandings(record))
         self._messenger = Messenger(record, self._note)
         self._handover = Handover(record, self._diary, lambda name, text: self._commands.refused(name, text))
         self._renewal = Renewal(lambda: self._handover.is_confirmed)
