@@ -21,7 +21,11 @@ from feed.subscription import FeedError
 from feed.tasks import end, until_one_ends
 from feed.witness import Owed, Witness, now_ms
 
-HEARTBEAT_INTERVAL_S = 1.0
+BEATS_A_SECOND = 40
+"""Of all trades that one process follows: each beat is a write to Temporal's database."""
+HEARTBEAT_S, HEARTBEAT_S_MAX = 1.0, 3.0
+BEATS_WITHIN = 0.4
+"""Of the activity's heartbeat timeout; a run that an older release began has a shorter one."""
 LAST_WORDS_S = 3.0
 """What completed before a shutdown may take so long to reach its workflow."""
 
@@ -52,7 +56,7 @@ class FeedActivities:
             seen_ms=previous.seen_ms if previous else 0,
             check_interval_s=self._check_interval_s,
         )
-        work = asyncio.create_task(until_one_ends(following.run(), _heartbeat(following, owed)))
+        work = asyncio.create_task(until_one_ends(following.run(), self._beat(following, owed)))
         stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
         try:
             await self._supersede(request.workflow_id, work)
@@ -75,6 +79,17 @@ class FeedActivities:
             await end(work, stopping)
             if self._following.get(request.workflow_id) is work:
                 del self._following[request.workflow_id]
+
+    async def _beat(self, following: Following, owed: Owed) -> None:
+        timeout = activity.info().heartbeat_timeout
+        longest_s = min(HEARTBEAT_S_MAX, BEATS_WITHIN * timeout.total_seconds() if timeout else HEARTBEAT_S_MAX)
+        while True:
+            owed.followed_ms = now_ms()
+            sign = SignOfLife(
+                at_ms=owed.followed_ms, seen_ms=following.seen_ms, line=following.line, tid=following.last_tid
+            )
+            activity.heartbeat(sign)
+            await asyncio.sleep(min(max(HEARTBEAT_S, len(self._following) / BEATS_A_SECOND), longest_s))
 
     async def _supersede(self, workflow_id: str, work: asyncio.Task[None]) -> None:
         """A workflow that starts following anew has cancelled the former; that is told with the next heartbeat only,
@@ -107,16 +122,6 @@ def _previous_attempt(details: Sequence[object]) -> SignOfLife | None:
     except ValidationError as error:
         _log.warning("Heartbeat details of another version are not used: %s", error)
         return None
-
-
-async def _heartbeat(following: Following, owed: Owed) -> None:
-    while True:
-        owed.followed_ms = now_ms()
-        sign = SignOfLife(
-            at_ms=owed.followed_ms, seen_ms=following.seen_ms, line=following.line, tid=following.last_tid
-        )
-        activity.heartbeat(sign)
-        await asyncio.sleep(HEARTBEAT_INTERVAL_S)
 
 
 async def _hand_over(following: Following) -> None:

@@ -26,7 +26,7 @@ CHECK_EVERY_S = 1.0
 CHECK_AGAIN_S = 0.25
 """After a failure: a single one must not pass for an outage."""
 CHECK_TIMEOUT = timedelta(seconds=2)
-FOUND_AGAIN_MS = 10_000
+FOUND_AGAIN_MS = 15_000
 """Once Temporal is back, it takes it so long at most to have a trade followed again."""
 KEPT = 100
 """Outages remembered, and waiting for one trade."""

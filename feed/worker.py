@@ -15,6 +15,7 @@ from exchange.network import endpoint
 from feed.endpoints import price_endpoints
 from feed.following import CHECK_INTERVAL_S
 from feed.stream import PriceStream
+from feed.succession import take_over_from_the_dead
 from feed.tasks import running
 from feed.track_units import LAST_WORDS_S, FeedActivities
 from feed.witness import Witness
@@ -51,6 +52,7 @@ async def run(settings: Settings, *, stop: asyncio.Event | None = None) -> None:
         ) as stream:
             telling = running(metrics.tell_budget(stream.governor))
             async with feed_worker(client, stream, witness), running(witness.watch_temporal(client)), telling:
+                await take_over_from_the_dead(client)
                 _log.info("Feed ready", extra={"network": settings.network.value, "url": endpoints.ws_url})
                 await stop.wait()
                 _log.info("Feed stopping")

@@ -12,6 +12,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import FEED_QUEUE, TrackRequest
     from workflows.contracts import TradeRecord
 
+MISSED_AFTER = timedelta(seconds=8)
+"""A feed that hangs, or whose machine is gone. One that is started again takes over at once: feed.succession."""
+
 
 class Following:
     def __init__(self, record: TradeRecord, note: Callable[[str], None]) -> None:
@@ -38,7 +41,7 @@ class Following:
                     request,
                     task_queue=FEED_QUEUE,
                     start_to_close_timeout=timedelta(days=3650),
-                    heartbeat_timeout=timedelta(seconds=3),
+                    heartbeat_timeout=MISSED_AFTER,
                     retry_policy=RetryPolicy(
                         initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(seconds=5)
                     ),

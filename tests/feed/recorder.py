@@ -17,15 +17,16 @@ RECORDERS_QUEUE = "recorders"
 @workflow.defn(name="Recorder")
 class Recorder:
     @workflow.init
-    def __init__(self, tracking: Tracking) -> None:
+    def __init__(self, tracking: Tracking, missed_after_s: float) -> None:
         self._tracking = tracking
+        self._missed_after_s = missed_after_s
         self._received: list[UnitsMoved] = []
         self._outages: list[Outage] = []
         self._stopped = False
         self._restart = False
 
     @workflow.run
-    async def run(self, tracking: Tracking) -> None:
+    async def run(self, tracking: Tracking, missed_after_s: float) -> None:
         while not self._stopped:
             self._restart = False
             following = asyncio.create_task(self._follow())
@@ -42,7 +43,7 @@ class Recorder:
             TrackRequest(workflow_id=workflow.info().workflow_id, coin=self._tracking.coin),
             task_queue=FEED_QUEUE,
             start_to_close_timeout=timedelta(days=1),
-            heartbeat_timeout=timedelta(seconds=2),
+            heartbeat_timeout=timedelta(seconds=self._missed_after_s),
             retry_policy=RetryPolicy(
                 initial_interval=timedelta(milliseconds=100), maximum_interval=timedelta(milliseconds=500)
             ),

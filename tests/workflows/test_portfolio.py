@@ -179,6 +179,7 @@ async def test_it_ends_when_no_trade_has_anything_and_not_before(floor: Floor) -
 
 
 async def test_while_nobody_has_anything_what_the_exchange_shows_is_divided(floor: Floor) -> None:
+    await floor.until(lambda status: status.looked_ms > 0)
     ended = TradeEnded(ask_id="long gone/2", trade="trade-ETH", coin="ETH", cycle=1, profit_usd=D(-30))
     await floor.portfolio.signal("trade_ended", ended)
     await floor.until(lambda status: status.book.capital_usd == 970)
