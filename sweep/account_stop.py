@@ -59,7 +59,7 @@ class AccountStop:
         """The portfolio is over, as the run is."""
         while self._ending is Ending.PORTFOLIO:
             try:
-                await self._handle.terminate("the run is over", rpc_timeout=ANSWER_TIMEOUT)
+                await self.handle.terminate("the run is over", rpc_timeout=ANSWER_TIMEOUT)
             except RPCError as error:
                 if error.status is RPCStatusCode.NOT_FOUND:
                     return
@@ -70,14 +70,14 @@ class AccountStop:
         return portfolio_id(PORTFOLIO) if self._ending is Ending.PORTFOLIO else durable_stop.OWN_ID
 
     @property
-    def _handle(self) -> WorkflowHandle[Any, StopProof]:
+    def handle(self) -> WorkflowHandle[Any, StopProof]:
         return self._rig.client.get_workflow_handle(self._keeper, result_type=StopProof)
 
     async def _ended_with(self, deadline_s: float) -> StopProof:
         """What the workflow of its own returned: with a proof it is over."""
         while time.monotonic() < deadline_s:
             with contextlib.suppress(RPCError):
-                return await self._handle.result(rpc_timeout=ANSWER_TIMEOUT)
+                return await self.handle.result(rpc_timeout=ANSWER_TIMEOUT)
             await asyncio.sleep(POLL_S)
         raise Stuck(f"{self._keeper} has its proof and does not end")
 

@@ -108,6 +108,12 @@ class Run:
         return self._talk.handle
 
     @property
+    def handles(self) -> dict[str, WorkflowHandle[Any, Any]]:
+        """Of all workflows that the run has, for whoever looks into what became of them."""
+        own = {"history": self.handle}
+        return own | {"emergency-stop": self._account_stop.handle} if self.ending.is_emergency else own
+
+    @property
     def events_max(self) -> int:
         return self._talk.events_max
 

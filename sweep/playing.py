@@ -112,8 +112,8 @@ class Player:
         found = {"violations": [asdict(each) for each in violations], "evidence": evidence and asdict(evidence)}
         (kept / "found.json").write_text(json.dumps(found, indent=1, default=_plain))
         try:
-            run = Run(self._rig, self._terms)
-            (kept / "history.json").write_text((await run.handle.fetch_history()).to_json())
+            for name, handle in Run(self._rig, self._terms, cell.story).handles.items():
+                (kept / f"{name}.json").write_text((await handle.fetch_history()).to_json())
             books, requests = await self._rig.books(), await self._rig.exchange.requests()
             (kept / "exchange.json").write_text(json.dumps({"books": books, "requests": requests}, indent=1))
         except (RPCError, CommandFailed) as error:
