@@ -11,7 +11,6 @@ from sweep.guards import CANCEL_FAULTS, MINUTES_S
 from sweep.judged import Limits
 from sweep.story import CLOSE, ELSEWHERE, SHORT, Ending, Story
 
-GROUP = "emergency stop"
 BEGINS = ("emergency_stop.arrived", "identify_account.recorded", "identify_account.begun", "identify_account.reported")
 TELLS = (
     "stop_trades.decided",
@@ -71,16 +70,18 @@ EVERYTHING = replace(LADDER, ending=Ending.EVERYTHING)
 
 def emergencies() -> Iterator[Cell]:
     """Of an account with a ladder trade in its hedged phase, unless it says otherwise."""
-    yield from _struck()
-    yield from _struck_twice()
-    yield from _exchange_fails()
-    yield from _settling()
-    yield from _two_workers()
-    yield from _with_a_price()
-    yield from _with_a_backstop()
-    yield from _of_a_portfolio()
-    yield from _of_everything()
-    yield from _for_minutes()
+    for what, cells in (
+        ("killed", (*_struck(), *_struck_twice())),
+        ("the exchange fails", (*_exchange_fails(), *_settling())),
+        ("two workers", _two_workers()),
+        ("a price moves", _with_a_price()),
+        ("a backstop rests", _with_a_backstop()),
+        ("of a portfolio", _of_a_portfolio()),
+        ("of everything", _of_everything()),
+        ("for minutes", _for_minutes()),
+    ):
+        for cell in cells:
+            yield replace(cell, group=f"emergency stop: {what}")
 
 
 def _cell(
@@ -92,7 +93,7 @@ def _cell(
     limits: Limits | None = None,
 ) -> Cell:
     name = f"{story.ending}, {fault}"
-    return Cell(GROUP, boundary, name, CLOSE, blows=blows, faults=faults, story=story, limits=limits or Limits())
+    return Cell("", boundary, name, CLOSE, blows=blows, faults=faults, story=story, limits=limits or Limits())
 
 
 def _kill(boundary: str, victim: str, story: Story = LADDER, *, nth: int = 1) -> Cell:
