@@ -113,7 +113,7 @@ class StoppingActivities:
     async def left_over(self, question: AccountQuestion) -> LeftOver:
         """What the account holds and has resting, on the perpetuals side."""
         self._check_own(question)
-        async with told_to_temporal():
+        async with heartbeating(), told_to_temporal():
             at_ms = wall_ms()
             resting = await self._gateway.open_orders()
             value = await self._gateway.account_value()

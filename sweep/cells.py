@@ -17,6 +17,7 @@ from sweep.boundaries import (
 )
 from sweep.cell import FROZEN, VICTIMS, Cell
 from sweep.conductor import ASKER, Blow
+from sweep.emergencies import emergencies
 from sweep.faults import DROP_REPLY, DROP_REQUEST, ORDER_FAULTS, SETTLING_FAULTS, STREAM_FAULTS
 from sweep.guards import for_minutes, guarded, oversize
 from sweep.judged import Limits
@@ -47,6 +48,7 @@ def all_cells() -> list[Cell]:
         *guarded(),
         *oversize(),
         *for_minutes(),
+        *emergencies(),
     ]
     assert len({cell.name for cell in cells}) == len(cells), "a name finds one cell"
     return cells

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from sweep.judged import ZERO, Baseline, Evidence, Json, Limits, Violation
 from sweep.resting import stops_in_step, stops_of
-from sweep.stillness import flat_for_good, liquidations_told, signed, still_under_a_hand
+from sweep.stillness import account_flat, flat_for_good, liquidations_told, signed, still_under_a_hand
 
 CENT = Decimal("0.01")
 
@@ -38,6 +38,7 @@ def check(evidence: Evidence, baseline: Baseline, limits: Limits | None = None) 
         *still_under_a_hand(evidence, orders.accepted),
         *liquidations_told(evidence),
         *flat_for_good(evidence, orders.accepted),
+        *account_flat(evidence),
         *stops_in_step(evidence, orders.accepted, baseline, limits),
         *_as_without_faults(evidence, orders, baseline, limits),
         *_alive(evidence, limits),

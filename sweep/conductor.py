@@ -14,8 +14,9 @@ from typing import Literal
 
 ASKER = "asker"
 """As a victim: whichever process reached the boundary."""
-How = Literal["kill", "pause", "hand"]
-"""The last: nobody goes down, but somebody else trades, while whoever reached the boundary stands still there."""
+How = Literal["kill", "pause", "hand", "price"]
+"""The last two: nobody goes down, but somebody else trades, or the price completes a unit, while whoever reached the
+boundary stands still there."""
 
 
 @dataclass(frozen=True)

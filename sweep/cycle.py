@@ -17,8 +17,9 @@ from activities.messages import TRADES_QUEUE, Outage
 from cli.demo import price_beyond
 from cli.trades import TASK_TIMEOUT
 from simulator.markets import BY_COIN
+from sweep.account_stop import AccountStop
 from sweep.hands import liquidated, touch
-from sweep.judged import Step, Touch
+from sweep.judged import AccountProof, Step, Touch
 from sweep.resting import resting_of
 from sweep.rig import Rig
 from sweep.story import ANSWER, CLOSE, HAND, ONWARDS, OPENING, TO_THE_END, Deed, Ending, Hand, Story
@@ -92,9 +93,11 @@ class Run:
         self._story = story
         self._hooks = hooks
         self._talk = Talk(rig.client, terms.coin, patience_s=patience_s)
+        self._account_stop = AccountStop(rig, story.ending, patience_s=patience_s)
         self.ending = story.ending
         self.steps: list[Step] = []
         self.touches: list[Touch] = []
+        self.account_proof: AccountProof | None = None
         self.status: TradeStatus | None = None
         self._line = 0
         self._price = terms.price
@@ -103,6 +106,12 @@ class Run:
     @property
     def handle(self) -> WorkflowHandle[Any, Any]:
         return self._talk.handle
+
+    @property
+    def handles(self) -> dict[str, WorkflowHandle[Any, Any]]:
+        """Of all workflows that the run has, for whoever looks into what became of them."""
+        own = {"history": self.handle}
+        return own | {"emergency-stop": self._account_stop.handle} if self.ending.is_emergency else own
 
     @property
     def events_max(self) -> int:
@@ -115,6 +124,7 @@ class Run:
 
     async def through(self, cycles: int = 1) -> None:
         """Open, so many cycles, what the story has, the end. Raises Stuck."""
+        await self._account_stop.prepare()
         await self._step(OPENING, self._open)
         for _ in range(cycles):
             for name, line in self._story.path:
@@ -178,6 +188,10 @@ class Run:
         price = await self._set_price(line)
         self.status = await self._talk.until_rest(lambda status: status.price == price)
 
+    async def move_on(self) -> None:
+        """A unit further down, whatever the trade makes of it."""
+        await self._set_price(self._line - 1)
+
     async def _set_price(self, line: int) -> Decimal:
         price = self.price_of(line)
         await self._rig.exchange.set_price(self._terms.coin, price)
@@ -236,6 +250,8 @@ class Run:
         )
 
     async def _end(self) -> None:
+        if self._story.moving:
+            await self.move_on()
         match self.ending:
             case Ending.CLOSE:
                 await self._talk.tell("close", asked.Close(reason="the run is over"))
@@ -245,6 +261,10 @@ class Run:
             case Ending.STOP_ALL:
                 await self._stop_all()
                 await self._release_stopped()
+            case Ending.EMERGENCY | Ending.PORTFOLIO | Ending.EVERYTHING:
+                self.account_proof = await self._account_stop.proved()
+                await self._release_stopped()
+                await self._account_stop.end()
         await self._talk.until_ended()
 
     async def _stop_all(self) -> None:

@@ -10,6 +10,7 @@ from simulator.markets import BY_COIN
 from sweep.cycle import Run
 from sweep.judged import Evidence
 from sweep.rig import Rig
+from sweep.story import ELSEWHERE, Ending
 from sweep.terms import Terms
 
 
@@ -29,7 +30,7 @@ async def evidence_of(rig: Rig, terms: Terms, run: Run, before: dict[str, Any], 
         steps=tuple(run.steps),
         oids_before=_oids(before),
         told_pnl_usd=pnl_usd,
-        earned_usd=_earned_usd(before, books),
+        earned_usd=_earned_usd(before, books) - _others_usd(run, before, books),
         decisions=told.decisions,
         guarded=terms.backstop is not None,
         asset=BY_COIN[terms.coin].asset,
@@ -37,6 +38,8 @@ async def evidence_of(rig: Rig, terms: Terms, run: Run, before: dict[str, Any], 
         flat_at_ms=told.closed.flat_at_ms if told.closed else None,
         proof_due=run.ends_flat,
         told_liquidated=told.liquidated,
+        account_proof=run.account_proof,
+        account_proof_due=run.ending.is_emergency,
     )
 
 
@@ -49,6 +52,15 @@ def _earned_usd(before: dict[str, Any], after: dict[str, Any]) -> Decimal:
     """What was put in or taken out is not earned."""
     values = [Decimal(books["accountValueUsd"]) - Decimal(books["depositsUsd"]) for books in (before, after)]
     return values[1] - values[0]
+
+
+def _others_usd(run: Run, before: dict[str, Any], after: dict[str, Any]) -> Decimal:
+    """What came of somebody else's position, where the run has one: it is flat before it and after it."""
+    if run.ending is not Ending.EVERYTHING:
+        return Decimal(0)
+    tids = {fill["tid"] for fill in before["fills"]}
+    fills = [fill for fill in after["fills"] if fill["coin"] == ELSEWHERE and fill["tid"] not in tids]
+    return sum((Decimal(fill["closedPnl"]) - Decimal(fill["fee"]) for fill in fills), Decimal(0))
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,20 @@
 """A stranger's hand: what somebody else with the key does to a trade's position, as `sweep.story.Deed` names it."""
 
 import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 from exchange.errors import RejectReason
 from exchange.gateway import HyperliquidGateway
-from exchange.port import OrderOutcome
+from exchange.grid import round_price
+from exchange.market_orders import EXPIRY_MS
+from exchange.nonces import wall_ms
+from exchange.port import Intent, OrderOutcome, OutcomeStatus, Side
 from simulator.markets import BY_COIN
 from sweep.judged import Touch
 from sweep.rig import Rig
-from sweep.story import Deed
+from sweep.story import ELSEWHERE, Deed
 
 TRIES_MAX = 30
 FEW_USD = Decimal(100)
@@ -58,10 +63,44 @@ async def liquidated(rig: Rig, coin: str, price: Decimal) -> Touch:
     return Touch(frozenset(), from_ms)
 
 
+async def held_elsewhere(rig: Rig) -> None:
+    """Somebody opens a position in a coin without a trade, and has a stop rest for it that never fires."""
+    async with rig.by_hand() as gateway:
+        _of(await _ordered(gateway, ELSEWHERE, "buy", await _worth(gateway, ELSEWHERE, FEW_USD)))
+        stop = await _until_taken(lambda: _stopped_at_half(gateway))
+    if stop.status is not OutcomeStatus.RESTING:
+        raise NotDone(f"the hand's stop does not rest: {stop.status} {stop.text}")
+
+
+async def _stopped_at_half(gateway: HyperliquidGateway) -> OrderOutcome:
+    rules, held = await gateway.market_rules(ELSEWHERE), await gateway.get_position(ELSEWHERE)
+    trigger_price = round_price(rules.mid_price / 2, rules.size_decimals, Side.SELL)
+    return await gateway.execute(
+        Intent(
+            cloid=f"0x{secrets.token_hex(16)}",
+            account=gateway.account,
+            signer=gateway.signer,
+            nonce=gateway.draw_nonce(),
+            coin=rules.coin,
+            asset=rules.asset,
+            side=Side.SELL,
+            size=held.size,
+            limit_price=trigger_price,
+            reduce_only=True,
+            expires_after_ms=wall_ms() + EXPIRY_MS,
+            trigger_price=trigger_price,
+        )
+    )
+
+
 async def _ordered(gateway: HyperliquidGateway, coin: str, side: str, size: Decimal) -> OrderOutcome:
+    return await _until_taken(lambda: gateway.place_market_order(coin, side, size))
+
+
+async def _until_taken(send: Callable[[], Awaitable[OrderOutcome]]) -> OrderOutcome:
     """A worker that was started again draws nonces a moment ahead of the clock: then ours are too low for a while."""
     for _ in range(TRIES_MAX):
-        outcome = await gateway.place_market_order(coin, side, size)
+        outcome = await send()
         if outcome.reason is not RejectReason.NONCE:
             break
         await asyncio.sleep(1)

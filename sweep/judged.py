@@ -48,6 +48,14 @@ class Touch:
 
 
 @dataclass(frozen=True)
+class AccountProof:
+    """What the account's emergency stop says that the exchange said; `stopped` are the coins of trades."""
+
+    at_ms: int
+    stopped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What the exchange has of a run on `coin`; `oids_before` are orders and liquidations of earlier runs."""
 
@@ -80,6 +88,9 @@ class Evidence:
     """The trade was told to close or to stop."""
     told_liquidated: Decimal = ZERO
     """Size that the trade recorded as liquidated."""
+    account_proof: AccountProof | None = None
+    account_proof_due: bool = False
+    """The whole account was told to stop."""
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ class Player:
 
     async def _baseline(self, rig: Rig, story: Story) -> Baseline:
         """The story without faults, once. However it is told to end flat, it does so by the same order."""
-        story = replace(story, ending=Ending.CLOSE)
+        story = replace(story, ending=Ending.CLOSE, moving=False)
         if story not in self._baselines:
             undisturbed = _Scene(rig, Cell("", "", "", "", story=story), self._terms_of(story))
             evidence = await undisturbed.run()
@@ -112,8 +112,8 @@ class Player:
         found = {"violations": [asdict(each) for each in violations], "evidence": evidence and asdict(evidence)}
         (kept / "found.json").write_text(json.dumps(found, indent=1, default=_plain))
         try:
-            run = Run(self._rig, self._terms)
-            (kept / "history.json").write_text((await run.handle.fetch_history()).to_json())
+            for name, handle in Run(self._rig, self._terms, cell.story).handles.items():
+                (kept / f"{name}.json").write_text((await handle.fetch_history()).to_json())
             books, requests = await self._rig.books(), await self._rig.exchange.requests()
             (kept / "exchange.json").write_text(json.dumps({"books": books, "requests": requests}, indent=1))
         except (RPCError, CommandFailed) as error:
@@ -151,7 +151,7 @@ class _Scene:
         absence = self if cell.step == HAND and cell.held else None
         hooks = Hooks(self._begin, self._after, self._faulted, absence)
         run = Run(rig, self._terms, cell.story, hooks, patience_s=REST_TIMEOUT_S + cell.lasts_s)
-        rig.hand = lambda: self._be_halved(run)
+        rig.hand, rig.price = lambda: self._be_halved(run), run.move_on
         await run.through()
         await rig.exchange.end_outage()
         self._steps = run.steps

@@ -47,6 +47,8 @@ class Rig(Stack):
         self.paused: list[Forked] = []
         self.hand: Callable[[], Awaitable[None]] | None = None
         """What somebody else does when a blow falls that is a hand's."""
+        self.price: Callable[[], Awaitable[None]] | None = None
+        """How the price moves when a blow falls that is a price's."""
         self._nursery = Nursery(self.logs / "nursery.log")
         self._requests_before: dict[str, int] = {}
 
@@ -187,9 +189,10 @@ class Rig(Stack):
     async def _strike(self, blow: Blow, asker: str) -> None:
         if blow.waits_for_exchange:
             await self._accepted(blow)
-        if blow.how == "hand":
-            assert self.hand is not None
-            await self.hand()
+        if blow.how in ("hand", "price"):
+            happen = self.hand if blow.how == "hand" else self.price
+            assert happen is not None
+            await happen()
             return
         names = [asker if victim == ASKER else victim for victim in blow.victims]
         if blow.how == "kill":
@@ -204,7 +207,7 @@ class Rig(Stack):
     async def _accepted(self, blow: Blow) -> None:
         """Until the exchange has executed what is on the wire."""
         async with asyncio.timeout(ACCEPTED_TIMEOUT_S):
-            while await self._executed(blow) <= self._requests_before[blow.boundary]:  # noqa: ASYNC110  # asked over HTTP
+            while await self._executed(blow) < self._requests_before[blow.boundary] + blow.nth:  # noqa: ASYNC110  # asked over HTTP
                 await asyncio.sleep(0.005)
 
     async def _executed(self, blow: Blow) -> int:

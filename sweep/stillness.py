@@ -48,6 +48,31 @@ def flat_for_good(evidence: Evidence, accepted: list[Json]) -> Iterator[Violatio
             yield Violation("after the proof", f"order {cloid} was sent {at_ms - flat_at_ms} ms after the proof")
 
 
+def account_flat(evidence: Evidence) -> Iterator[Violation]:
+    """The emergency stop's own proof is there and true of every coin, and nothing happened to any order after it."""
+    proof, ledger = evidence.account_proof, evidence.ledger
+    if proof is None:
+        if evidence.account_proof_due:
+            yield Violation("no proof", "the account was told to stop and has no word of the exchange that it is flat")
+        return
+    if evidence.coin not in proof.stopped:
+        yield Violation("no proof", f"the account's proof has {proof.stopped} as stopped, {evidence.coin} is missing")
+    for coin in {fill["coin"] for fill in ledger["fills"]}:
+        fills = [fill for fill in ledger["fills"] if fill["coin"] == coin and fill["time"] <= proof.at_ms]
+        if held := signed(fills):
+            yield Violation("no proof", f"the account was flat at {proof.at_ms}; the exchange had {held} {coin} then")
+    for order in ledger["acceptedOrders"]:
+        if order["status"] == "open":
+            yield Violation("no proof", f"order {order['oid']} rests in {order['coin']}, and the account was flat")
+        elif order["oid"] not in evidence.oids_before and (late_ms := int(order["statusTimestamp"]) - proof.at_ms) > 0:
+            yield Violation("after the proof", f"order {order['oid']} ended {late_ms} ms after the account was flat")
+    strange = [order for order in ledger["acceptedOrders"] if order["coin"] != evidence.coin]
+    opened = [order for order in strange if order["oid"] not in evidence.oids_before and not order["reduceOnly"]]
+    if len(opened) > 1:
+        oids = ", ".join(str(order["oid"]) for order in opened)
+        yield Violation("doubled", f"orders {oids} may open a position where no trade is; the hand opened one")
+
+
 def _first_sent(evidence: Evidence) -> dict[str, int]:
     """Of every order of ours in the coin, by its client id."""
     strange = frozenset[int]().union(*(touch.oids for touch in evidence.touches))

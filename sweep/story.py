@@ -31,6 +31,8 @@ GUARD: Path = (
 """The hedge with a backstop: nothing to guard, the other side, replaced, nothing, guarded anew."""
 SHORT: Path = (("retracement", -1),)
 OPENING, HAND, ANSWER, ONWARDS, CLOSE = "opening", "hand", "answer", "onwards", "close"
+ELSEWHERE = "SOL"
+"""Where no trade of the sweep's is."""
 
 
 class Ending(StrEnum):
@@ -39,6 +41,16 @@ class Ending(StrEnum):
     """Told by signal; released once it is proved flat."""
     STOP_ALL = "stop-all"
     """The same by the command, as a process of its own."""
+    EMERGENCY = "emergency"
+    """By the account's emergency stop, which Temporal keeps; released once that is proved flat."""
+    PORTFOLIO = "portfolio's"
+    """The emergency stop of an account with a portfolio: it is the portfolio's own."""
+    EVERYTHING = "everything"
+    """An emergency stop that also closes what no trade holds: somebody else's position and stop in `ELSEWHERE`."""
+
+    @property
+    def is_emergency(self) -> bool:
+        return self in (Ending.EMERGENCY, Ending.PORTFOLIO, Ending.EVERYTHING)
 
 
 class Deed(StrEnum):
@@ -74,6 +86,8 @@ class Story:
     path: Path = PATH
     hand: Hand | None = None
     ending: Ending = Ending.CLOSE
+    moving: bool = False
+    """A unit is completed just before it is told to end."""
     hedged: bool = False
     """Of a trade of the Fibonacci hedge."""
     guarded: bool = False

@@ -17,7 +17,7 @@ PART = (
     "worker_twice@exchange.order.answered/DECLINE",
     "one_of_two_workers@exchange.order.accepted/DECLINE",
     "partial@exchange.order/DECLINE",
-    "stop,_drop_reply@exchange.order/close",
+    "emergency,_drop_reply@exchange.order/close",
     "half_closed,_price_waits,_rehedge@worker_away/hand",
     "liquidated,_close@worker_away/hand",
     "stop:_worker@exchange.cancelByCloid.accepted/low",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sweep.checker import baseline_of, check
-from sweep.judged import Baseline, Evidence, Limits, Resting, Step, Touch
+from sweep.judged import AccountProof, Baseline, Evidence, Limits, Resting, Step, Touch
 
 SIGNER = "0x" + "a" * 40
 FOREIGNER = "0x" + "b" * 40
@@ -398,6 +398,53 @@ def test_an_order_that_rests_after_the_proof_is_seen() -> None:
         ledger["acceptedOrders"][-1]["order"]["sz"] = "1.0"
 
     assert rules_broken(spoilt(rest)) == {"no proof"}
+
+
+ACCOUNT_PROOF = AccountProof(at_ms=2600, stopped=(COIN,))
+
+
+def stopped_run(spoil: Spoil = lambda _ledger: None) -> Evidence:
+    """The clean run, ended by an emergency stop of its account; somebody else's position in SOL is closed by it."""
+
+    def elsewhere(ledger: dict[str, Any]) -> None:
+        for number, side, reduce_only in ((6, "B", False), (7, "A", True)):
+            strange = order(number, side, "1.0") | {"coin": "SOL", "reduceOnly": reduce_only}
+            ledger["acceptedOrders"].append(strange)
+            ledger["fills"].append(fill(number, side, "1.0", "100.0", fee="0.0") | {"coin": "SOL"})
+        spoil(ledger)
+
+    return replace(spoilt(elsewhere), account_proof=ACCOUNT_PROOF, account_proof_due=True)
+
+
+def test_an_account_that_is_proved_flat_is_accepted() -> None:
+    assert check(stopped_run(), BASELINE) == []
+
+
+def test_an_emergency_stop_without_a_proof_or_with_one_that_leaves_the_trade_out_is_seen() -> None:
+    stopped = stopped_run()
+    assert rules_broken(replace(stopped, account_proof=None)) == {"no proof"}
+    assert rules_broken(replace(stopped, account_proof=replace(ACCOUNT_PROOF, stopped=("BTC",)))) == {"no proof"}
+
+
+def test_a_position_or_an_order_in_any_coin_is_seen_that_an_accounts_proof_knows_nothing_of() -> None:
+    def late(ledger: dict[str, Any]) -> None:
+        ledger["acceptedOrders"][-1]["statusTimestamp"] = ledger["fills"][-1]["time"] = 2601
+
+    assert rules_broken(stopped_run(late)) == {"no proof", "after the proof"}
+
+    def rests(ledger: dict[str, Any]) -> None:
+        ledger["acceptedOrders"].append(order(8, "A", "0.0") | {"coin": "SOL", "reduceOnly": True, "status": "open"})
+
+    assert rules_broken(stopped_run(rests)) == {"no proof"}
+
+
+def test_a_position_that_the_emergency_stop_turned_over_is_seen_though_it_was_closed_again() -> None:
+    def turned_over(ledger: dict[str, Any]) -> None:
+        for number, side in ((8, "A"), (9, "B")):
+            ledger["acceptedOrders"].append(order(number, side, "1.0") | {"coin": "SOL", "reduceOnly": side == "B"})
+            ledger["fills"].append(fill(number, side, "1.0", "100.0", fee="0.0") | {"coin": "SOL"})
+
+    assert rules_broken(stopped_run(turned_over)) == {"doubled"}
 
 
 def test_a_backstop_that_is_placed_and_taken_off_is_accepted() -> None:

@@ -6,6 +6,7 @@ from sweep.__main__ import chosen_cells
 from sweep.boundaries import CANCELLING, PLACING
 from sweep.cell import VICTIMS
 from sweep.cells import all_cells
+from sweep.emergencies import CLOSES, CLOSES_THE_REST, LOOKS, TAKES_OFF, TELLS
 from sweep.faults import ORDER_FAULTS
 from sweep.people import ANSWERS
 from sweep.soak import ROUND_STEPS
@@ -47,6 +48,18 @@ def test_a_backstop_is_struck_at_every_boundary_and_meets_every_fault_of_an_orde
     assert {blow.victims for cell in guarded for blow in cell.blows} == {*VICTIMS.values()}
     faults = {cell.fault for cell in guarded if cell.boundary == "exchange.order"}
     assert {f"stop: {name}" for name in ORDER_FAULTS if name != "partial"} <= faults
+
+
+def test_an_emergency_stop_is_struck_at_every_boundary_and_meets_every_fault_of_an_order() -> None:
+    stopped = [cell for cell in CELLS if cell.story.ending is Ending.EMERGENCY]
+    for victim in ("worker", "temporal"):
+        kills = [cell for cell in stopped if [blow.victims for blow in cell.blows] == [VICTIMS[victim]]]
+        assert {*TELLS, *LOOKS, *CLOSES, *TAKES_OFF} <= {cell.boundary for cell in kills if not cell.faults}
+    assert {f"emergency, {name}" for name in ORDER_FAULTS} <= {cell.fault for cell in stopped}
+    everything = [cell for cell in CELLS if cell.story.ending is Ending.EVERYTHING]
+    assert {*CLOSES_THE_REST} <= {cell.boundary for cell in everything}
+    assert {f"everything, {name}" for name in ORDER_FAULTS} <= {cell.fault for cell in everything}
+    assert any(cell.story.ending is Ending.PORTFOLIO for cell in CELLS)
 
 
 def test_a_cell_is_found_by_its_name() -> None:

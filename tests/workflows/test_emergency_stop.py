@@ -1,13 +1,16 @@
 """The emergency stop of an account without a portfolio: a workflow that ends with the proof."""
 
 import time
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowHandle
+from temporalio.testing import ActivityEnvironment
 
-from activities.messages import TRADES_QUEUE
+from activities.messages import TRADES_QUEUE, AccountQuestion
+from activities.stopping import StoppingActivities
 from cli import durable_stop, portfolios
 from cli.errors import CommandFailed
 from cli.portfolio_file import first_terms
@@ -35,6 +38,21 @@ async def test_what_was_asked_while_no_worker_ran_is_done_and_proved_by_the_next
     assert proof.looks >= 2 and not proof.left.coins
     assert (await rig.status()).mode is Mode.STOPPED
     assert not await rig.net_position()
+
+
+async def test_whatever_it_asks_of_a_worker_that_dies_another_one_is_asked_within_seconds(rig: Rig) -> None:
+    await durable_stop.tell(rig.client, EmergencyStop(), "paper")
+    await own(rig).result()
+    asked = [event.activity_task_scheduled_event_attributes async for event in own(rig).fetch_history_events()]
+    missed_after = {each.activity_type.name: each.heartbeat_timeout.ToTimedelta() for each in asked}
+    assert all(missed_after[name] == timedelta(seconds=3) for name in ("stop_trades", "left_over"))
+
+    beats: list[object] = []
+    environment = ActivityEnvironment()
+    environment.on_heartbeat = lambda *details: beats.append(details)
+    question = AccountQuestion(network="paper", account=rig.gateway.account)
+    await environment.run(StoppingActivities(rig.client, rig.gateway, rig.settings).left_over, question)
+    assert beats
 
 
 async def test_it_closes_what_nobody_owns_only_when_asked_and_may_be_asked_on_its_way(rig: Rig) -> None:

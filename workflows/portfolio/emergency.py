@@ -112,7 +112,7 @@ class Emergency:
             task_queue=orders_queue(self._record.signer),
             start_to_close_timeout=timedelta(seconds=20),
             schedule_to_close_timeout=PATIENCE,
-            heartbeat_timeout=timedelta(seconds=3) if activity != "left_over" else None,
+            heartbeat_timeout=timedelta(seconds=3),
             retry_policy=RetryPolicy(initial_interval=timedelta(milliseconds=200), maximum_interval=AGAIN_AFTER),
             summary=what,
         )
