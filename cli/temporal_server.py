@@ -22,8 +22,9 @@ _DYNAMIC_CONFIG = (
     "history.transferProcessorMaxPollRPS=2000",
     "history.timerProcessorMaxPollRPS=2000",
     "history.visibilityProcessorMaxPollRPS=2000",
-    # Timers, heartbeat timeouts and retries below a second would wait for a whole one.
-    'history.timerProcessorMaxTimeShift="10ms"',
+    # Timers, heartbeat timeouts and retries below a second would wait for a whole one. Each that is set has the timers
+    # read anew if it is within this time: with 10 ms they were read more often than all else was written.
+    'history.timerProcessorMaxTimeShift="100ms"',
     # One command to all trades, say pause, must not make the next one, say close, wait.
     "frontend.MaxConcurrentBatchOperationPerNamespace=20",
 )

@@ -32,12 +32,12 @@ def leverage(account: Account, market: Market) -> Json:
     return shape | {"rawUsd": number(held.isolated_usd if held else ZERO)}
 
 
-def position(account: Account, held: Position, marks: margin.Marks) -> Json:
+def position(account: Account, held: Position, marks: margin.Marks, cross_spare_usd: Decimal) -> Json:
     market, mark = BY_COIN[held.coin], marks[held.coin]
     unrealized = held.unrealized_usd(mark)
     entry = held.entry_notional_usd / held.size
     invested = abs(held.entry_notional_usd) / leverage_of(account, market).value
-    liquidation = margin.liquidation_price(account, held, marks)
+    liquidation = margin.liquidation_price(account, held, marks, cross_spare_usd)
     return {
         "coin": held.coin,
         "szi": number(held.size),
@@ -60,12 +60,13 @@ def position(account: Account, held: Position, marks: margin.Marks) -> Json:
 def clearinghouse_state(venue: Venue, account: Account) -> Json:
     marks = venue.all_marks
     held = sorted(account.positions.values(), key=lambda each: BY_COIN[each.coin].asset)
+    spare_usd = margin.cross_spare(account, marks)
     return {
         "marginSummary": _summary(margin.summary(account, marks)),
         "crossMarginSummary": _summary(margin.cross_summary(account, marks)),
         "crossMaintenanceMarginUsed": number(margin.cross_maintenance(account, marks)),
         "withdrawable": number(margin.withdrawable(account, venue.open_orders(account.address), marks)),
-        "assetPositions": [{"type": "oneWay", "position": position(account, each, marks)} for each in held],
+        "assetPositions": [{"type": "oneWay", "position": position(account, each, marks, spare_usd)} for each in held],
         "time": venue.market_ms(),
     }
 

@@ -114,7 +114,12 @@ def withdrawable(account: Account, orders: Iterable[Order], marks: Marks) -> Dec
     return max(ZERO, cross.account_value - held)
 
 
-def liquidation_price(account: Account, position: Position, marks: Marks) -> Decimal | None:
+def cross_spare(account: Account, marks: Marks) -> Decimal:
+    """What the cross positions may lose together before they are liquidated."""
+    return cross_summary(account, marks).account_value - cross_maintenance(account, marks)
+
+
+def liquidation_price(account: Account, position: Position, marks: Marks, cross_spare_usd: Decimal) -> Decimal | None:
     """Mark price at which equity meets maintenance, all else standing still; None where no positive price does.
 
     price - side x margin_available / size / (1 - l x side), with l the maintenance rate of the position's tier.
@@ -123,7 +128,7 @@ def liquidation_price(account: Account, position: Position, marks: Marks) -> Dec
     mark = marks[position.coin]
     notional = abs(position.size) * mark
     if is_cross(account, position.coin):
-        margin = cross_summary(account, marks).account_value - cross_maintenance(account, marks)
+        margin = cross_spare_usd
     else:
         margin = position.isolated_usd + position.size * mark - market.maintenance_usd(notional)
     side = 1 if position.size > 0 else -1

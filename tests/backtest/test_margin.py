@@ -69,7 +69,8 @@ def test_the_liquidation_price_is_the_simulators(size: str) -> None:
     account.positions["ETH"] = position
     account.cross_usd = Decimal(900) - Decimal(size) * 3000
     with localcontext(EXACT):
-        simulated = margin.liquidation_price(account, position, {"ETH": Decimal(3000)})
+        marks = {"ETH": Decimal(3000)}
+        simulated = margin.liquidation_price(account, position, marks, margin.cross_spare(account, marks))
         market = BY_COIN["ETH"]
         tiers = tuple(
             MarginTier(lower_bound_usd=tier.lower_bound_usd, max_leverage=tier.max_leverage) for tier in market.tiers
