@@ -3,8 +3,8 @@
 The whole stack, with one worker and one feed. First one coin, one trade open; then a trade on each of twenty, of which
 by turns one moves, all move each at its own moments, and all move at once. Then more trades are opened, on made-up
 coins, until there are as many as asked for, and all of them move. Every completed unit makes an order. Printed: from
-the price's arrival at the feed's socket to its order's at the simulator, orders a second, units that got no order of
-their own, and what each process took of the processors. Linux only.
+the price's arrival at the feed's socket to its order's at the simulator, orders a second, how long a trade went without
+one at most, and what each process took of the processors. Linux only.
 
     python -m bench.scale [--coins 20] [--rounds 10] [--crowd 200] [--stretch 60] [--limits]
 
@@ -14,10 +14,13 @@ one. `--limits` holds simulator and worker to the exchange's rate budget.
 
 import argparse
 import asyncio
+import itertools
+import math
 import os
 import random
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -35,15 +38,16 @@ from simulator.listings import list_more
 from simulator.markets import Market
 
 COINS, ROUNDS, CROWD = 20, 10, 200
-ALONE_S, TOGETHER_S, STRETCH_S = 40.0, 10.0, 60.0
-EVERY_S = 2.0
-"""Between a coin's units, one coin beside twenty."""
-CROWD_EVERY_S = 5.0
-"""The same of the crowd; an order later than this starves."""
+ALONE_S, TOGETHER_S, STRETCH_S = 40.0, 20.0, 60.0
+ALONE_EVERY_S, EVERY_S = 2.0, 5.0
+"""Between a coin's units, where one moves and where many do. A trade's units take minutes or hours; an order later than
+this is late."""
 TICKS = 2
 """Prices between one unit and the next, which complete none."""
 SETTLE_S, SETTLES_WITHIN_S = 2.0, 60.0
 WARM_UP_S = 10.0
+TAG_LENGTH = len("0x") + 16
+"""Of a cloid: so much is its trade's."""
 PROCESSES = ("worker", "temporal", "feed", "simulator")
 UNITS_OF_TIME = os.sysconf("SC_CLK_TCK")
 
@@ -108,7 +112,12 @@ class Outcome:
     what: str
     seconds: float
     units: int
+    orders: int
     latencies_ms: list[float]
+    trades: int
+    """That ordered."""
+    longest_s: float
+    """That one of them went without an order while its price moved."""
     cpu: Mapping[str, float]
     memory_mb: Mapping[str, float]
 
@@ -167,15 +176,42 @@ def _outcome(rounds: Sequence[Stretch], arrived_ns: Mapping[str, int], got_ms: M
         for cloid, at_ns in arrived_ns.items()
         if cloid in got_ms and any(each.began_ms <= at_ns / 1e6 <= each.ended_ms for each in rounds)
     ]
+    ordered = [_ordered(each, got_ms) for each in rounds]
     return Outcome(
         what=rounds[0].what,
         seconds=seconds,
         units=sum(each.units for each in rounds),
+        orders=sum(len(times) for trades in ordered for times in trades.values()),
+        trades=max(len(trades) for trades in ordered),
+        longest_s=max(
+            (
+                _longest_s(each, times)
+                for each, trades in zip(rounds, ordered, strict=True)
+                for times in trades.values()
+            ),
+            default=math.inf,
+        ),
         # The simulator's clock ticks in ms: half of one is added, for what it cuts off.
         latencies_ms=[got_ms[cloid] + 0.5 - arrived_ns[cloid] / 1e6 for cloid in cloids],
         cpu={name: sum(each.cpu[name] * each.seconds for each in rounds) / seconds for name in PROCESSES},
         memory_mb=rounds[-1].memory_mb,
     )
+
+
+def _ordered(stretch: Stretch, got_ms: Mapping[str, int]) -> dict[str, list[int]]:
+    """When the orders of each trade came, by the tag in their cloids."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for cloid, at_ms in got_ms.items():
+        if stretch.began_ms <= at_ms <= stretch.ended_ms:
+            found[cloid[:TAG_LENGTH]].append(at_ms)
+    return found
+
+
+def _longest_s(stretch: Stretch, times_ms: Sequence[int]) -> float:
+    """Without an order, while prices moved."""
+    until_ms = stretch.began_ms + 1000 * stretch.seconds
+    steps = [stretch.began_ms, *sorted(each for each in times_ms if each < until_ms), until_ms]
+    return max(after - before for before, after in itertools.pairwise(steps)) / 1000
 
 
 async def together(movers: Sequence[Mover], seconds: float, every_s: float) -> int:
@@ -201,16 +237,16 @@ async def measure(asked: argparse.Namespace, folder: Path) -> list[Outcome]:
     async with Stack(settings, Ports.free(), simulator_options=options) as stack:
         watch, movers = Watch(stack), await _movers(stack, [], markets[:1])
         if asked.rounds:
-            await watch.run("1 coin, one trade open", partial(together, movers, ALONE_S, EVERY_S))
+            await watch.run("1 coin, one trade open", partial(together, movers, ALONE_S, ALONE_EVERY_S))
             movers = await _movers(stack, movers, markets[: asked.coins])
             for _ in range(asked.rounds):
-                await watch.run(f"1 coin of {asked.coins}", partial(together, movers[:1], ALONE_S, EVERY_S))
+                await watch.run(f"1 coin of {asked.coins}", partial(together, movers[:1], ALONE_S, ALONE_EVERY_S))
                 await watch.run(f"{asked.coins} coins", partial(together, movers, TOGETHER_S, EVERY_S))
-                await watch.run(f"{asked.coins} coins at once", partial(at_once, movers, TOGETHER_S, 2 * EVERY_S))
+                await watch.run(f"{asked.coins} coins at once", partial(at_once, movers, TOGETHER_S / 2, EVERY_S))
         for count in asked.crowd:
             movers = await _movers(stack, movers, markets[:count])
-            await watch.run(f"{count} trades, still", partial(together, [], asked.stretch / 2, CROWD_EVERY_S))
-            await watch.run(f"{count} trades", partial(together, movers, asked.stretch, CROWD_EVERY_S))
+            await watch.run(f"{count} trades, still", partial(together, [], asked.stretch / 2, EVERY_S))
+            await watch.run(f"{count} trades", partial(together, movers, asked.stretch, EVERY_S))
         return await watch.outcomes()
 
 
@@ -219,7 +255,7 @@ async def _movers(stack: Stack, movers: list[Mover], markets: Sequence[Market]) 
     began_s = time.monotonic()
     more = [Mover(stack, subject) for subject in await opened(stack, markets[len(movers) :])]
     print(f"{len(markets)} trades are open, after {time.monotonic() - began_s:.0f} s more", flush=True)
-    await together(more, WARM_UP_S, CROWD_EVERY_S)
+    await together(more, WARM_UP_S, EVERY_S)
     return movers + more
 
 
@@ -228,20 +264,24 @@ def _now_ms() -> int:
 
 
 def report(outcomes: Sequence[Outcome], *, limits: bool) -> None:
-    print(f"{'':24} {'units':>6} {'orders':>6} {'a second':>8} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'late':>5}")
+    print(
+        f"{'':24} {'units':>6} {'orders':>6} {'a second':>8} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'late':>5}"
+        f" {'trades':>6} {'longest s':>9}"
+    )
     for each in outcomes:
         if found := each.latencies_ms:
-            late = sum(1 for latency_ms in found if latency_ms > 1000 * CROWD_EVERY_S)
+            late = sum(1 for latency_ms in found if latency_ms > 1000 * EVERY_S)
             print(
-                f"{each.what:24} {each.units:6} {len(found):6} {len(found) / each.seconds:8.1f}"
+                f"{each.what:24} {each.units:6} {each.orders:6} {each.orders / each.seconds:8.1f}"
                 f" {rank(found, 50):8.1f} {rank(found, 99):8.1f} {max(found):8.1f} {late:5}"
+                f" {each.trades:6} {each.longest_s:9.1f}"
             )
     print(f"\n{'processors, and MB':24}" + "".join(f" {name:>16}" for name in PROCESSES))
     for each in outcomes:
         used = "".join(f" {each.cpu[name]:7.2f} {each.memory_mb[name]:8.0f}" for name in PROCESSES)
         print(f"{each.what:24}{used}")
     print(f"\n{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
-    a_minute = 60 * max(len(each.latencies_ms) / each.seconds for each in outcomes)
+    a_minute = 60 * max(each.orders / each.seconds for each in outcomes)
     print(
         f"rate budget: {'kept to' if limits else 'off, as on paper'}. An order weighs 1: the exchange allows"
         f" {WEIGHT_PER_MINUTE} a minute, a worker's share is {Settings().worker_weight}; here were {a_minute:.0f}"
