@@ -299,6 +299,8 @@ async def test_a_killed_feed_is_taken_over_by_the_next_at_once(
             await first.wait()
             killed_ms = now_ms()
             set_price(simulator, "3456", "3451")
+            # On a quick machine it would be back before its absence is worth a word.
+            await until(lambda: now_ms() - killed_ms > OUTAGE_MIN_S * 1000)
             second = await stack.enter_async_context(feed_process(temporal, simulator, tmp_path / "second.log"))
             await trade.told("3452", "3456", "3451")
             assert second.returncode is None
