@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from cli.errors import CommandFailed
 
 HOST = "127.0.0.1"
+_BLOCK = 8
 # Below what systems hand out to outgoing connections, so that nobody is given one while its owner restarts.
-_FREE_RANGE = range(15_000, 32_000)
+_FREE_BLOCKS = range(15_000, 32_000, _BLOCK)
+_guards: list[socket.socket] = []
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,19 @@ class Ports:
 
     @classmethod
     def free(cls) -> "Ports":
-        """Ports nobody listens on now."""
-        found: list[int] = []
-        while len(found) < len(fields(cls)):
-            port = random.choice(_FREE_RANGE)
-            if port not in found and is_free(port):
-                found.append(port)
-        return cls(*found)
+        """Ports nobody listens on, nor will who asks here too: the first of a block is held as long as we live, so that
+        two programs that start their stacks at once are never given the same."""
+        while True:
+            guarded, *offered = range(start := random.choice(_FREE_BLOCKS), start + _BLOCK)
+            guard = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                guard.bind((HOST, guarded))
+            except OSError:
+                guard.close()
+                continue
+            _guards.append(guard)
+            if all(map(is_free, offered)):
+                return cls(*offered[: len(fields(cls))])
 
     def check_free(self, options: dict[str, str]) -> None:
         """Raises CommandFailed that names all ports that are taken; `options` names the option that sets each."""

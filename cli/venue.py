@@ -212,6 +212,6 @@ class ControlApi:
                 if answer.status == 400:
                     raise CommandFailed(f"the simulator refused {path}: {await answer.text()}")
                 answer.raise_for_status()
-                return await answer.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError) as error:
+                return await answer.json()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise CommandFailed(f"the simulator's control API does not answer at {self.url}: {error}") from error

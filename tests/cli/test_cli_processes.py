@@ -5,14 +5,18 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from cli.errors import CommandFailed
 from cli.lock import StackLock
 from cli.ports import Ports, is_free
 from cli.processes import Child
+from cli.venue import ControlApi
 
 SLEEPER = "import sys, time; print('up', flush=True); time.sleep(600)"
 STUBBORN = "import signal, time; signal.signal(15, signal.SIG_IGN); print('up', flush=True); time.sleep(600)"
@@ -144,6 +148,13 @@ async def test_a_child_that_outlives_its_stack_holds_the_folder(tmp_path: Path) 
     other.release()
 
 
+def test_two_programs_that_look_for_free_ports_at_once_are_not_given_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = iter([15_000, 15_000, 15_008])
+    monkeypatch.setattr("cli.ports.random.choice", lambda _: next(blocks))
+    first = asdict(Ports.free()).values()
+    assert not set(first) & set(asdict(Ports.free()).values())
+
+
 def test_a_taken_port_is_refused_with_the_option_that_changes_it() -> None:
     import socket
 
@@ -154,3 +165,19 @@ def test_a_taken_port_is_refused_with_the_option_that_changes_it() -> None:
         with pytest.raises(CommandFailed, match=rf"port {ports.ui} \(ui\) is taken, .* --ui-port"):
             ports.check_free(dict.fromkeys(("temporal", "exchange", "control"), "-") | {"ui": "--ui-port"})
     assert is_free(ports.ui)
+
+
+async def test_another_program_at_the_simulators_port_is_not_taken_for_it() -> None:
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="<!doctype html>", content_type="text/html")
+
+    elsewhere = web.Application()
+    elsewhere.router.add_get("/{path:.*}", page)
+    async with TestServer(elsewhere) as server:
+        control = ControlApi(str(server.make_url("")).rstrip("/"))
+        try:
+            assert not await control.answers()
+            with pytest.raises(CommandFailed, match="control API does not answer at http"):
+                await control.state()
+        finally:
+            await control.close()
