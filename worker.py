@@ -37,6 +37,7 @@ from workflows.guard import SafeHandlers
 from workflows.portfolio.scheduled import ScheduledRebalancing
 from workflows.portfolio.stopping import AccountStop
 from workflows.portfolio.workflow import Portfolio
+from workflows.slots import CACHED_TASK_WAITS_MAX, CACHED_TRADES_MAX, READ_POLLS_SHARE, TASK_POLLS_MAX, tuner
 from workflows.steady import SteadyRunner
 from workflows.trade import Trade
 
@@ -47,13 +48,6 @@ SEARCH_ATTRIBUTES = {
     "Unit": IndexedValueType.INDEXED_VALUE_TYPE_INT,
     "Cycle": IndexedValueType.INDEXED_VALUE_TYPE_INT,
 }
-CONCURRENT_TASKS_MAX = 4
-"""More would not be done sooner, and each has to be done within its time, or it is done again: a worker that was
-started anew reads the histories of all its trades, one after the other."""
-CACHED_TRADES_MAX = 500
-"""More than one installation will ever hold open: a trade out of the cache is replayed on every price."""
-CONCURRENT_ACTIVITIES_MAX = 3 * CACHED_TRADES_MAX
-"""What each trade may ask, send and write at once: no order waits for a place behind the questions of others."""
 ANNOUNCED_WITHIN_S = 3.0
 
 log = logging.getLogger("hypertrader.worker")
@@ -128,11 +122,10 @@ def _worker(client: Client, queue: str, activities: Sequence[Callable[..., Any]]
         build_id=f"hypertrader-{version('hypertrader')}",
         interceptors=[SafeHandlers()],
         max_cached_workflows=CACHED_TRADES_MAX,
-        max_concurrent_activities=CONCURRENT_ACTIVITIES_MAX,
-        max_concurrent_workflow_tasks=CONCURRENT_TASKS_MAX,
-        max_concurrent_workflow_task_polls=CONCURRENT_TASKS_MAX,
-        # The price of a killed worker: its trades wait this long before another one takes them up.
-        sticky_queue_schedule_to_start_timeout=timedelta(seconds=1),
+        tuner=tuner(),
+        max_concurrent_workflow_task_polls=TASK_POLLS_MAX,
+        nonsticky_to_sticky_poll_ratio=READ_POLLS_SHARE,
+        sticky_queue_schedule_to_start_timeout=CACHED_TASK_WAITS_MAX,
         # An order on its way is given the time to become definite.
         graceful_shutdown_timeout=timedelta(seconds=15),
     )

@@ -35,20 +35,20 @@ async def account_facts(info: Info, account: str, *, since_ms: int, funding_sinc
     return AccountFacts(at_ms=at_ms, positions=positions, resting=resting, fills=fills, funding=funding)
 
 
-async def fills_since(info: Info, account: str, since_ms: int) -> tuple[Fill, ...]:
-    """Executions from `since_ms` on, oldest first."""
+async def fills_since(info: Info, account: str, since_ms: int, cloid: str | None = None) -> tuple[Fill, ...]:
+    """Executions from `since_ms` on, oldest first; of one order when `cloid` is given."""
     found: dict[int, Fill] = {}
     start_ms = since_ms
     while True:
-        request = {"type": "userFillsByTime", "user": account, "startTime": start_ms}
-        page = shapes.fills(await info(request), account)
-        found |= {fill.tid: fill for fill in page}
-        if len(page) < FILLS_PER_ANSWER:
+        rows = await info({"type": "userFillsByTime", "user": account, "startTime": start_ms})
+        found |= {fill.tid: fill for fill in shapes.fills(rows, account, cloid)}
+        if len(rows) < FILLS_PER_ANSWER:
             return tuple(found.values())
-        if page[-1].time_ms == start_ms:
+        last_ms = shapes.last_ms(rows)
+        if last_ms == start_ms:
             raise Unknown(f"over {FILLS_PER_ANSWER} fills at {start_ms} ms: not all of them can be read")
         # From the last time on once more: more fills of that very ms may be on the next page.
-        start_ms = page[-1].time_ms
+        start_ms = last_ms
 
 
 async def funding_since(info: Info, account: str, since_ms: int) -> tuple[FundingPayment, ...]:

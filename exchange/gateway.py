@@ -200,12 +200,11 @@ class HyperliquidGateway:
     async def fills(self, *, since_ms: int, cloid: str | None = None) -> tuple[Fill, ...]:
         """Executions from `since_ms` on, oldest first; of one order when `cloid` is given."""
         info = partial(self._transport.info, urgent=cloid is not None)
-        found = await account.fills_since(info, self.account, since_ms)
-        return tuple(fill for fill in found if cloid is None or fill.cloid == cloid)
+        return await account.fills_since(info, self.account, since_ms, cloid)
 
-    async def fills_of(self, intent: Intent) -> tuple[Fill, ...]:
-        """The executions of one intent."""
-        since_ms = min(intent.nonce, intent.expires_after_ms) - FILLS_MARGIN_MS
+    async def fills_of(self, intent: Intent, *, margin_ms: int = FILLS_MARGIN_MS) -> tuple[Fill, ...]:
+        """The executions of one intent, if the exchange's clock is not behind ours by more than the margin."""
+        since_ms = min(intent.nonce, intent.expires_after_ms) - margin_ms
         return await self.fills(since_ms=since_ms, cloid=intent.cloid)
 
     async def open_orders(self, coin: str | None = None) -> tuple[OpenOrder, ...]:

@@ -30,7 +30,7 @@ def shape_of(what: str) -> Iterator[None]:
     """Turns a missing key, a wrong type or an unreadable number into Unknown."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
         raise Unknown(f"the exchange's {what} is not in the known shape: {type(error).__name__} {error}") from error
 
 
@@ -119,10 +119,18 @@ def usd_balance(state: Any) -> Balance:
         )
 
 
-def fills(rows: Any, account: str) -> tuple[Fill, ...]:
-    """From `userFills` or `userFillsByTime`, oldest first; the order of the answer is not documented."""
+def fills(rows: Any, account: str, cloid: str | None = None) -> tuple[Fill, ...]:
+    """From `userFills` or `userFillsByTime`, oldest first; the order of the answer is not documented. Of one order when
+    `cloid` is given: those of a crowd of trades are many, and most of what reading them costs."""
     with shape_of("fills"):
-        return tuple(sorted((_fill(row, account) for row in rows), key=lambda fill: (fill.time_ms, fill.tid)))
+        wanted = (row for row in rows if cloid is None or row.get("cloid") == cloid)
+        return tuple(sorted((_fill(row, account) for row in wanted), key=lambda fill: (fill.time_ms, fill.tid)))
+
+
+def last_ms(rows: Any) -> int:
+    """When the newest of these fills was."""
+    with shape_of("fills"):
+        return max(int(row["time"]) for row in rows)
 
 
 def _fill(row: Mapping[str, Any], account: str) -> Fill:

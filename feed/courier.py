@@ -2,6 +2,9 @@
 
 A signal that failed may have arrived all the same. The workflow knows a batch again by its last trade, so a batch is
 never changed once it was sent; what completes meanwhile waits for the next one.
+
+The couriers of a process take turns. Where more completes than Temporal can write, a batch waits here, where it grows,
+and not there, where it would be one task more for a trade that has one already.
 """
 
 import asyncio
@@ -9,7 +12,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from opentelemetry import trace
@@ -23,6 +26,8 @@ from strategy.values import Tick
 from telemetry.tracing import traceparent_of
 
 BATCH_MAX = 1_000
+TURNS = 4
+"""Signals on their way at once, of all trades that one process follows. One takes some 5 ms when nothing is waiting."""
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0
 
@@ -41,10 +46,13 @@ class Deliver(Protocol):
 class Courier:
     """`deliver` raises Undelivered to be called again with the same batch; anything else ends the courier."""
 
-    def __init__(self, workflow_id: str, deliver: Deliver, log: Log = _logger) -> None:
+    def __init__(
+        self, workflow_id: str, deliver: Deliver, log: Log = _logger, turns: asyncio.Semaphore | None = None
+    ) -> None:
         self._workflow_id = workflow_id
         self._deliver = deliver
         self._log = log
+        self._turns = turns or asyncio.Semaphore(TURNS)
         self._waiting: deque[Trade] = deque()
         self._sending = False
         self._news = asyncio.Event()
@@ -71,32 +79,54 @@ class Courier:
         while True:
             self._news.clear()
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
-                await self._carry(batch)
+                await self._carry()
             self._idle.set()
             await self._news.wait()
 
-    async def _carry(self, batch: list[Trade]) -> None:
-        """One trace begins here, at the moment the price came out of the socket."""
-        first, last = batch[0], batch[-1]
+    async def _carry(self) -> None:
+        batch: _Batch | None = None
+
+        async def deliver() -> None:
+            nonlocal batch
+            async with self._turns:
+                # Made up when its turn has come, for good: what completed while it waited goes with it.
+                batch = batch or self._made_up()
+                await self._deliver(batch.moved)
+
+        try:
+            await until_delivered(deliver, self._log)
+        finally:
+            if batch is not None:
+                batch.end()
+
+    def _made_up(self) -> "_Batch":
+        trades = [self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH_MAX))]
+        return _Batch(self._workflow_id, trades)
+
+
+class _Batch:
+    """What is sent. One trace begins here, at the moment the first of its prices came out of the socket."""
+
+    def __init__(self, workflow_id: str, trades: Sequence[Trade]) -> None:
+        first, last = trades[0], trades[-1]
         attributes: dict[str, str | int] = {
-            "workflow_id": self._workflow_id,
+            "workflow_id": workflow_id,
             "coin": last.coin,
             "price": str(last.price),
             "tid": str(last.tid),
-            "ticks": len(batch),
+            "ticks": len(trades),
         }
         price = _tracer.start_span(
             "feed.price", context=Context(), start_time=first.received_ns, kind=SpanKind.CONSUMER, attributes=attributes
         )
         signal = _tracer.start_span("feed.signal", context=set_span_in_context(price), kind=SpanKind.PRODUCER)
-        try:
-            ticks = tuple(Tick(price=trade.price, time_ms=trade.time_ms) for trade in batch)
-            moved = UnitsMoved(ticks=ticks, tid=last.tid, traceparent=traceparent_of(signal))
-            await until_delivered(lambda: self._deliver(moved), self._log)
-        finally:
-            signal.end()
-            price.end()
+        self._spans = (signal, price)
+        ticks = tuple(Tick(price=trade.price, time_ms=trade.time_ms) for trade in trades)
+        self.moved = UnitsMoved(ticks=ticks, tid=last.tid, traceparent=traceparent_of(signal))
+
+    def end(self) -> None:
+        for span in self._spans:
+            span.end()
 
 
 async def until_delivered(deliver: Callable[[], Awaitable[None]], log: Log = _logger) -> None:

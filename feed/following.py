@@ -57,15 +57,16 @@ class Following:
         owed: Owed,
         seen_ms: int = 0,
         check_interval_s: float = CHECK_INTERVAL_S,
+        turns: asyncio.Semaphore | None = None,
     ) -> None:
         """`owed` is what the trade is to be told of outages. Up to `seen_ms` somebody followed it, and told all: the
-        `seen_ms` of an earlier attempt, 0 for none."""
+        `seen_ms` of an earlier attempt, 0 for none. `turns` are those of the process's couriers."""
         self._workflow = client.get_workflow_handle(request.workflow_id)
         self._stream = stream
         self._coin = request.coin
         self._check_interval_s = check_interval_s
         self._log = logging.LoggerAdapter(_logger, {"coin": request.coin, "workflow_id": request.workflow_id})
-        self._courier = Courier(request.workflow_id, self._signal, self._log)
+        self._courier = Courier(request.workflow_id, self._signal, self._log, turns)
         self._gaps = Gaps(stream.info_url, lambda: stream.heard(request.coin), self._log, governor=stream.governor)
         self._owed = owed
         self._tracker: UnitTracker | None = None

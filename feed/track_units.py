@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.messages import TrackRequest
+from feed.courier import TURNS
 from feed.following import CHECK_INTERVAL_S, Following, WorkflowGone
 from feed.stream import PriceStream
 from feed.subscription import FeedError
@@ -23,7 +24,7 @@ from feed.witness import Owed, Witness, now_ms
 
 BEATS_A_SECOND = 40
 """Of all trades that one process follows: each beat is a write to Temporal's database."""
-HEARTBEAT_S, HEARTBEAT_S_MAX = 1.0, 3.0
+HEARTBEAT_S, HEARTBEAT_S_MAX = 1.0, 5.0
 BEATS_WITHIN = 0.4
 """Of the activity's heartbeat timeout; a run that an older release began has a shorter one."""
 LAST_WORDS_S = 3.0
@@ -41,6 +42,7 @@ class FeedActivities:
         self._witness = witness
         self._check_interval_s = check_interval_s
         self._following: dict[str, asyncio.Task[None]] = {}
+        self._turns = asyncio.Semaphore(TURNS)
 
     @activity.defn
     async def track_units(self, request: TrackRequest) -> None:
@@ -55,6 +57,7 @@ class FeedActivities:
             owed=owed,
             seen_ms=previous.seen_ms if previous else 0,
             check_interval_s=self._check_interval_s,
+            turns=self._turns,
         )
         work = asyncio.create_task(until_one_ends(following.run(), self._beat(following, owed)))
         stopping = asyncio.create_task(activity.wait_for_worker_shutdown())

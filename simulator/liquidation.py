@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Literal
 
-from simulator import margin
 from simulator.events import Liquidated
 from simulator.margin import Marks, is_cross
 from simulator.markets import BY_COIN
@@ -40,9 +39,10 @@ class Stake:
     is_cross: bool
 
     def equity_usd(self, marks: Marks) -> Decimal:
-        if self.is_cross:
-            return margin.cross_summary(self.account, marks).account_value
-        return sum((each.isolated_usd + each.size * marks[each.coin] for each in self.positions), ZERO)
+        cash_usd = (
+            self.account.cross_usd if self.is_cross else sum((each.isolated_usd for each in self.positions), ZERO)
+        )
+        return cash_usd + sum((each.size * marks[each.coin] for each in self.positions), ZERO)
 
     def maintenance_usd(self, marks: Marks) -> Decimal:
         return sum((BY_COIN[p.coin].maintenance_usd(abs(p.size) * marks[p.coin]) for p in self.positions), ZERO)

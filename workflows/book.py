@@ -27,8 +27,9 @@ RETRY_AFTER = timedelta(seconds=1)
 """Between an order that found nobody to trade with and the next; it doubles."""
 RETRY_AFTER_MAX = timedelta(minutes=1)
 DAY_MS = 86_400_000
-LATE_MS = 3_000
-"""A price older than this when its order is prepared waited for a worker."""
+LATE_MS = 10_000
+"""A price older than this when its order is prepared waited for a worker. Where more trades move than the machine can
+serve all wait for seconds, and a look before each order would have them wait twice as long."""
 UNITS_REACHED_KEPT = 50
 UNITS_AT_ONCE = 2_000
 """A workflow that thinks for two seconds without a pause is taken for stuck."""

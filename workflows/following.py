@@ -12,7 +12,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.messages import FEED_QUEUE, TrackRequest
     from workflows.contracts import TradeRecord
 
-MISSED_AFTER = timedelta(seconds=8)
+MISSED_AFTER = timedelta(seconds=12)
 """A feed that hangs, or whose machine is gone. One that is started again takes over at once: feed.succession."""
 
 
