@@ -3,13 +3,14 @@
 The whole stack, with one worker and one feed. First one coin, one trade open; then a trade on each of twenty, of which
 by turns one moves, all move each at its own moments, and all move at once. Then more trades are opened, on made-up
 coins, until there are as many as asked for, and all of them move. Every completed unit makes an order. Printed: from
-the price's arrival at the feed's socket to its order's at the simulator, orders a second, how long a trade went without
-one at most, and what each process took of the processors. Linux only.
+the price's arrival at the feed's socket to its order's at the simulator, orders a second, the units that the trades
+counted by their journal, how long one of them went without at most, and what each process took of the processors.
+Linux only.
 
     python -m bench.scale [--coins 20] [--rounds 10] [--crowd 200] [--stretch 60] [--limits]
 
-A worker that is late folds several units into one order, which is right for the trade and shows here as units without
-one. `--limits` holds simulator and worker to the exchange's rate budget.
+A trade that is late decides on several units at once, by one order or none, which is right for it and shows here as
+units without one. `--limits` holds simulator and worker to the exchange's rate budget.
 """
 
 import argparse
@@ -20,7 +21,6 @@ import os
 import random
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -33,6 +33,7 @@ from cli.errors import CommandFailed
 from cli.paper import control_of, paper_account
 from cli.ports import Ports
 from cli.stack import Stack
+from journal.store import Journal
 from settings import WEIGHT_PER_MINUTE, Settings
 from simulator.listings import list_more
 from simulator.markets import Market
@@ -46,8 +47,6 @@ TICKS = 2
 """Prices between one unit and the next, which complete none."""
 SETTLE_S, SETTLES_WITHIN_S = 2.0, 60.0
 WARM_UP_S = 10.0
-TAG_LENGTH = len("0x") + 16
-"""Of a cloid: so much is its trade's."""
 PROCESSES = ("worker", "temporal", "feed", "simulator")
 UNITS_OF_TIME = os.sysconf("SC_CLK_TCK")
 
@@ -112,12 +111,14 @@ class Outcome:
     what: str
     seconds: float
     units: int
+    counted: int
+    """Of the units, by the trades."""
+    trades: int
+    """That counted any."""
     orders: int
     latencies_ms: list[float]
-    trades: int
-    """That ordered."""
     longest_s: float
-    """That one of them went without an order while its price moved."""
+    """That one of them counted none while its price moved."""
     cpu: Mapping[str, float]
     memory_mb: Mapping[str, float]
 
@@ -152,8 +153,12 @@ class Watch:
         got_ms = await received_ms(control_of(self._stack), paper_account(settings))
         assert settings.trace_file is not None
         arrived_ns = arrivals_ns(settings.trace_file)
+        counted_ms = await _counted_ms(settings.journal)
         kinds = dict.fromkeys(each.what for each in self.stretches)
-        return [_outcome([each for each in self.stretches if each.what == kind], arrived_ns, got_ms) for kind in kinds]
+        return [
+            _outcome([each for each in self.stretches if each.what == kind], arrived_ns, got_ms, counted_ms)
+            for kind in kinds
+        ]
 
     def _cpu_s(self) -> dict[str, float]:
         found = {}
@@ -168,7 +173,12 @@ class Watch:
         return {name: int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page for name, pid in pids.items()}
 
 
-def _outcome(rounds: Sequence[Stretch], arrived_ns: Mapping[str, int], got_ms: Mapping[str, int]) -> Outcome:
+def _outcome(
+    rounds: Sequence[Stretch],
+    arrived_ns: Mapping[str, int],
+    got_ms: Mapping[str, int],
+    counted_ms: Mapping[str, Sequence[int]],
+) -> Outcome:
     seconds = sum(each.seconds for each in rounds)
     # By when their prices came: what was late counts where it was due.
     cloids = [
@@ -176,19 +186,16 @@ def _outcome(rounds: Sequence[Stretch], arrived_ns: Mapping[str, int], got_ms: M
         for cloid, at_ns in arrived_ns.items()
         if cloid in got_ms and any(each.began_ms <= at_ns / 1e6 <= each.ended_ms for each in rounds)
     ]
-    ordered = [_ordered(each, got_ms) for each in rounds]
+    counted = [[times for at_ms in counted_ms.values() if (times := _within(each, at_ms))] for each in rounds]
     return Outcome(
         what=rounds[0].what,
         seconds=seconds,
         units=sum(each.units for each in rounds),
-        orders=sum(len(times) for trades in ordered for times in trades.values()),
-        trades=max(len(trades) for trades in ordered),
+        counted=sum(len(times) for trades in counted for times in trades),
+        trades=max(map(len, counted)),
+        orders=sum(len(_within(each, list(got_ms.values()))) for each in rounds),
         longest_s=max(
-            (
-                _longest_s(each, times)
-                for each, trades in zip(rounds, ordered, strict=True)
-                for times in trades.values()
-            ),
+            (_longest_s(each, times) for each, trades in zip(rounds, counted, strict=True) for times in trades),
             default=math.inf,
         ),
         # The simulator's clock ticks in ms: half of one is added, for what it cuts off.
@@ -198,17 +205,25 @@ def _outcome(rounds: Sequence[Stretch], arrived_ns: Mapping[str, int], got_ms: M
     )
 
 
-def _ordered(stretch: Stretch, got_ms: Mapping[str, int]) -> dict[str, list[int]]:
-    """When the orders of each trade came, by the tag in their cloids."""
-    found: dict[str, list[int]] = defaultdict(list)
-    for cloid, at_ms in got_ms.items():
-        if stretch.began_ms <= at_ms <= stretch.ended_ms:
-            found[cloid[:TAG_LENGTH]].append(at_ms)
+async def _counted_ms(url: str) -> dict[str, list[int]]:
+    """When each trade counted units."""
+    journal, found = Journal(url), {}
+    await journal.open()
+    try:
+        for trade in await journal.trades():
+            lines = await journal.history(trade.trade_id, kinds=["unit_change"])
+            found[trade.trade_id] = [line.entry.at_ms for line in lines]
+    finally:
+        await journal.close()
     return found
 
 
+def _within(stretch: Stretch, times_ms: Sequence[int]) -> list[int]:
+    return [at_ms for at_ms in times_ms if stretch.began_ms <= at_ms <= stretch.ended_ms]
+
+
 def _longest_s(stretch: Stretch, times_ms: Sequence[int]) -> float:
-    """Without an order, while prices moved."""
+    """Without a unit, while prices moved."""
     until_ms = stretch.began_ms + 1000 * stretch.seconds
     steps = [stretch.began_ms, *sorted(each for each in times_ms if each < until_ms), until_ms]
     return max(after - before for before, after in itertools.pairwise(steps)) / 1000
@@ -265,16 +280,16 @@ def _now_ms() -> int:
 
 def report(outcomes: Sequence[Outcome], *, limits: bool) -> None:
     print(
-        f"{'':24} {'units':>6} {'orders':>6} {'a second':>8} {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'late':>5}"
-        f" {'trades':>6} {'longest s':>9}"
+        f"{'':24} {'units':>6} {'counted':>7} {'trades':>6} {'longest s':>9} {'orders':>6} {'a second':>8}"
+        f" {'p50 ms':>8} {'p99 ms':>8} {'max ms':>8} {'late':>5}"
     )
     for each in outcomes:
         if found := each.latencies_ms:
             late = sum(1 for latency_ms in found if latency_ms > 1000 * EVERY_S)
             print(
-                f"{each.what:24} {each.units:6} {each.orders:6} {each.orders / each.seconds:8.1f}"
-                f" {rank(found, 50):8.1f} {rank(found, 99):8.1f} {max(found):8.1f} {late:5}"
-                f" {each.trades:6} {each.longest_s:9.1f}"
+                f"{each.what:24} {each.units:6} {each.counted:7} {each.trades:6} {each.longest_s:9.1f} {each.orders:6}"
+                f" {each.orders / each.seconds:8.1f} {rank(found, 50):8.1f} {rank(found, 99):8.1f}"
+                f" {max(found):8.1f} {late:5}"
             )
     print(f"\n{'processors, and MB':24}" + "".join(f" {name:>16}" for name in PROCESSES))
     for each in outcomes:

@@ -26,7 +26,7 @@ from strategy.values import Tick
 from telemetry.tracing import traceparent_of
 
 BATCH_MAX = 1_000
-TURNS = 4
+TURNS = 2
 """Signals on their way at once, of all trades that one process follows. One takes some 5 ms when nothing is waiting."""
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0

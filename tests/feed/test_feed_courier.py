@@ -38,8 +38,8 @@ class Workflow:
 
 
 @asynccontextmanager
-async def carrying(workflow: Workflow) -> AsyncIterator[Courier]:
-    courier = Courier("trade-ETH", workflow.deliver)
+async def carrying(workflow: Workflow, turns: asyncio.Semaphore | None = None) -> AsyncIterator[Courier]:
+    courier = Courier("trade-ETH", workflow.deliver, turns=turns)
     running = asyncio.create_task(courier.run())
     yield courier
     await end(running)
@@ -85,6 +85,32 @@ async def test_a_long_queue_goes_in_batches_of_bounded_size() -> None:
     assert [len(moved.ticks) for moved in workflow.sent] == [BATCH_MAX, BATCH_MAX, 1]
     told = [tick.price for moved in workflow.sent for tick in moved.ticks]
     assert told == [trade(tid).price for tid in range(2 * BATCH_MAX + 1)]
+
+
+async def test_what_completes_while_another_trade_has_the_turn_goes_out_together() -> None:
+    turns, slow, waiting = asyncio.Semaphore(1), Workflow(), Workflow()
+    slow.open.clear()
+    async with carrying(slow, turns) as first, carrying(waiting, turns) as second:
+        first.take(trade(1))
+        await until(lambda: slow.tids == [1])
+        for tid in (2, 3, 4):
+            second.take(trade(tid))
+            await asyncio.sleep(0)
+        assert not waiting.sent
+        slow.open.set()
+        await second.all_delivered()
+    assert waiting.tids == [4]
+
+
+async def test_a_trade_whose_signals_fail_keeps_nobody_waiting() -> None:
+    turns, refused, other = asyncio.Semaphore(1), Workflow(), Workflow()
+    refused.failures = 1_000
+    async with carrying(refused, turns) as first, carrying(other, turns) as second:
+        first.take(trade(1))
+        await until(lambda: len(refused.sent) == 3)
+        second.take(trade(2))
+        await second.all_delivered()
+    assert other.tids == [2]
 
 
 async def test_what_no_retry_can_mend_ends_the_courier() -> None:
