@@ -11,11 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
+from temporalio.api.workflowservice.v1 import RespondActivityTaskFailedByIdRequest
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.service import RPCError, RPCStatusCode
-
-from encryption import PayloadUnreadable
 
 RPC_TIMEOUT = timedelta(seconds=5)
 STARTED = datetime.now(UTC)
@@ -44,17 +43,20 @@ async def take_over_from_the_dead(client: Client) -> None:
 
 
 async def _give_up(client: Client, workflow_id: str, run_id: str, pending: PendingActivityInfo) -> bool:
-    """False if it has ended meanwhile, or what it knew can't be read here."""
-    attempt = client.get_async_activity_handle(workflow_id=workflow_id, run_id=run_id, activity_id=pending.activity_id)
+    """False if it has ended meanwhile."""
     gone = ApplicationError("its process is gone", type="FeedGone", category=ApplicationErrorCategory.BENIGN)
+    request = RespondActivityTaskFailedByIdRequest(
+        namespace=client.namespace,
+        workflow_id=workflow_id,
+        run_id=run_id,
+        activity_id=pending.activity_id,
+        identity=client.identity,
+        # The next attempt begins with what the last one knew: passed on as it is, sealed or not.
+        last_heartbeat_details=pending.heartbeat_details,
+    )
+    await client.data_converter.encode_failure(gone, request.failure)
     try:
-        # The next attempt begins with what the last one knew.
-        known = await client.data_converter.decode(pending.heartbeat_details.payloads)
-    except PayloadUnreadable as error:
-        _log.warning("What a former feed process knew of %s is left to the timeout: %s", workflow_id, error)
-        return False
-    try:
-        await attempt.fail(gone, last_heartbeat_details=known, rpc_timeout=RPC_TIMEOUT)
+        await client.workflow_service.respond_activity_task_failed_by_id(request, timeout=RPC_TIMEOUT)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
