@@ -1,7 +1,8 @@
 # Needs Python 3.11 or newer and make; everything else is put into .venv, uv included if it is missing.
 #
 #   make up      everything on this machine: Temporal, simulator, worker, feed, a paper portfolio, a live screen
-#   make test    the whole test suite
+#   make test    the test suite, but for
+#   make drills  the tests that take minutes each: killing, restoring, growing old
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ ARGS ?=
 SEED ?= 1
 CYCLES ?= 1000
 
-.PHONY: up demo test check format bench sweep soak lock clean
+.PHONY: up demo test drills check format bench sweep soak lock clean
 
 up: $(VENV)/.run
 	@$(BIN)/hypertrader up $(ARGS)
@@ -23,7 +24,10 @@ demo: $(VENV)/.run
 	@$(BIN)/hypertrader demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not drill" $(ARGS)
+
+drills: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist load -m drill $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -88,6 +88,7 @@ def processes_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.drill
 async def test_up_opens_a_trade_stops_clean_and_goes_on_through_the_reset(tmp_path: Path) -> None:
     settings, ports = Settings(state_dir=tmp_path / "state"), Ports.free()
     async with up(settings, ports, ["--coin", "ETH"]) as first:
@@ -124,6 +125,7 @@ async def test_up_opens_a_trade_stops_clean_and_goes_on_through_the_reset(tmp_pa
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.drill
 async def test_up_opens_a_portfolio_of_three_coins_and_goes_on_with_it(tmp_path: Path) -> None:
     settings, ports = Settings(state_dir=tmp_path / "state"), Ports.free()
     async with up(settings, ports) as first:

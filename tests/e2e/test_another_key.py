@@ -55,6 +55,7 @@ async def queue_of(trade: TradeUnderTest) -> str:
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.drill
 async def test_a_key_is_replaced_while_an_order_of_the_former_one_is_on_its_way(floor: Floor) -> None:
     own = (floor.settings.state_dir / PAPER_KEY).read_text().strip()
     master = Account.from_key(own)

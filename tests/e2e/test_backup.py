@@ -70,6 +70,7 @@ async def while_moving(trade: TradeUnderTest, work: Awaitable[dict[str, Any]]) -
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.drill
 async def test_a_restored_trade_goes_on_and_doubles_no_order(tmp_path: Path) -> None:
     folder, archive = tmp_path / "state", tmp_path / "saved.tar.gz"
     async with stack_on(folder) as floor:

@@ -110,6 +110,7 @@ def lose_all_but(folder: Path, kept: set[str]) -> None:
 
 
 @pytest.mark.timeout(150)
+@pytest.mark.drill
 async def test_with_all_lost_but_key_and_journal_a_trade_goes_on_as_if_nothing_had_been(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     async with stack_on(folder) as floor:

@@ -31,6 +31,7 @@ async def moves(rig: Rig) -> list[LedgerUpdate]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.drill
 async def test_a_worker_that_is_killed_at_every_step_saves_once(tmp_path: Path) -> None:
     rig = await started_rig(tmp_path / "state", renew_above=RENEWED_ABOVE)
     try:

@@ -27,6 +27,7 @@ JOBS = 2
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.drill
 async def test_a_part_of_the_matrix_ends_as_if_nothing_had_gone_wrong(tmp_path: Path) -> None:
     by_name = {cell.name: cell for cell in all_cells()}
     # Last, as its stack is given up after it: a cell in which nothing happens is no proof, and said to be none.

@@ -98,6 +98,7 @@ def walk(steps: Sequence[int]) -> list[int]:
     steps=st.lists(st.integers(-3, 3).filter(bool), min_size=60, max_size=90),
     batches=st.lists(st.integers(1, 4), min_size=90, max_size=90),
 )
+@pytest.mark.drill
 async def test_nothing_told_is_lost_however_often_the_run_is_renewed(
     impatient: Client, tmp_path_factory: pytest.TempPathFactory, steps: list[int], batches: list[int]
 ) -> None:
@@ -197,6 +198,7 @@ async def renewed(rig: Rig) -> TradeRecord:
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.drill
 async def test_the_state_does_not_grow_with_age(ageing: Rig) -> None:
     opened = await ageing.open()
     young, old = [len((await aged(ageing, opened, signals)).model_dump_json()) for signals in (1, 5)]

@@ -42,6 +42,7 @@ async def test_every_run_of_a_trade_replays_to_the_same_commands(rig: Rig) -> No
 
 
 @pytest.mark.timeout(400)
+@pytest.mark.drill
 async def test_a_trade_that_is_watched_and_told_things_all_the_time_replays(rig: Rig) -> None:
     """Queries and signals come between any two steps of an order; what a replay sees must not depend on that."""
     opened = await rig.open()
