@@ -43,8 +43,9 @@ ALONE_S, TOGETHER_S, STRETCH_S = 40.0, 20.0, 60.0
 ALONE_EVERY_S, EVERY_S = 2.0, 5.0
 """Between a coin's units, where one moves and where many do. A trade's units take minutes or hours; an order later than
 this is late."""
-TICKS = 2
-"""Prices between one unit and the next, which complete none."""
+TICKS, TICKS_OF_A_CROWD = 2, 0
+"""Prices between one unit and the next, which complete none. Of a crowd they would cost simulator and bench half of the
+machine."""
 SETTLE_S, SETTLES_WITHIN_S = 2.0, 60.0
 WARM_UP_S = 10.0
 PROCESSES = ("worker", "temporal", "feed", "simulator")
@@ -65,7 +66,7 @@ class Mover:
         self._is_down = not self._is_down
         await self._to(self._subject.price(down=self._is_down))
 
-    async def units(self, seconds: float, every_s: float) -> int:
+    async def units(self, seconds: float, every_s: float, ticks: int) -> int:
         """At its own moments, with ticks between; how many."""
         end_s = time.monotonic() + seconds
         next_s = time.monotonic() + random.uniform(0, every_s)
@@ -74,8 +75,8 @@ class Mover:
             await asyncio.sleep(max(0.0, next_s - time.monotonic()))
             await self.unit()
             count += 1
-            step_s = every_s * random.uniform(0.8, 1.2) / (TICKS + 1)
-            for _ in range(TICKS):
+            step_s = every_s * random.uniform(0.8, 1.2) / (ticks + 1)
+            for _ in range(ticks):
                 next_s += step_s
                 await asyncio.sleep(max(0.0, next_s - time.monotonic()))
                 await self._to(self._between)
@@ -229,8 +230,8 @@ def _longest_s(stretch: Stretch, times_ms: Sequence[int]) -> float:
     return max(after - before for before, after in itertools.pairwise(steps)) / 1000
 
 
-async def together(movers: Sequence[Mover], seconds: float, every_s: float) -> int:
-    counts = asyncio.gather(*(mover.units(seconds, every_s) for mover in movers))
+async def together(movers: Sequence[Mover], seconds: float, every_s: float, ticks: int = TICKS) -> int:
+    counts = asyncio.gather(*(mover.units(seconds, every_s, ticks) for mover in movers))
     await asyncio.sleep(seconds)
     return sum(await counts)
 
@@ -261,7 +262,7 @@ async def measure(asked: argparse.Namespace, folder: Path) -> list[Outcome]:
         for count in asked.crowd:
             movers = await _movers(stack, movers, markets[:count])
             await watch.run(f"{count} trades, still", partial(together, [], asked.stretch / 2, EVERY_S))
-            await watch.run(f"{count} trades", partial(together, movers, asked.stretch, EVERY_S))
+            await watch.run(f"{count} trades", partial(together, movers, asked.stretch, EVERY_S, TICKS_OF_A_CROWD))
         return await watch.outcomes()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from datetime import timedelta
 from typing import NoReturn
 
@@ -56,7 +57,7 @@ class Following:
         *,
         owed: Owed,
         seen_ms: int = 0,
-        check_interval_s: float = CHECK_INTERVAL_S,
+        check_interval_s: Callable[[], float] = lambda: CHECK_INTERVAL_S,
         turns: asyncio.Semaphore | None = None,
     ) -> None:
         """`owed` is what the trade is to be told of outages. Up to `seen_ms` somebody followed it, and told all: the
@@ -159,7 +160,7 @@ class Following:
         """Every now and then, see whether the workflow still counts as we do; its count is the one that holds."""
         assert self._tracker is not None
         while True:
-            await asyncio.sleep(self._check_interval_s * random.uniform(0.75, 1.25))
+            await asyncio.sleep(self._check_interval_s() * random.uniform(0.75, 1.25))
             carried = self._courier.carried
             if not self._courier.idle:
                 continue

@@ -25,6 +25,8 @@ from feed.witness import Owed, Witness, now_ms
 BEATS_A_SECOND = 40
 """Of all trades that one process follows: each beat is a write to Temporal's database."""
 HEARTBEAT_S, HEARTBEAT_S_MAX = 1.0, 5.0
+CHECKS_A_SECOND = 2
+"""Questions to all workflows together whether they still count as we do."""
 BEATS_WITHIN = 0.4
 """Of the activity's heartbeat timeout; a run that an older release began has a shorter one."""
 LAST_WORDS_S = 3.0
@@ -56,7 +58,7 @@ class FeedActivities:
             request,
             owed=owed,
             seen_ms=previous.seen_ms if previous else 0,
-            check_interval_s=self._check_interval_s,
+            check_interval_s=lambda: max(self._check_interval_s, len(self._following) / CHECKS_A_SECOND),
             turns=self._turns,
         )
         work = asyncio.create_task(until_one_ends(following.run(), self._beat(following, owed)))

@@ -17,7 +17,7 @@ from typing import Literal
 
 from simulator.events import Liquidated
 from simulator.margin import Marks, is_cross
-from simulator.markets import BY_COIN
+from simulator.markets import BY_COIN, MARKETS
 from simulator.matching import cancel, take
 from simulator.records import ZERO, Account, Liquidation, Order, Position
 from simulator.settlement import hand_over
@@ -28,6 +28,8 @@ LIQUIDATOR = made_address("backstop liquidator")
 LARGE_USD = Decimal(100_000)
 SHARE_OF_LARGE = Decimal("0.2")
 COOLDOWN_MS = 30_000
+LOWEST_LEVERAGE = min(tier.max_leverage for market in MARKETS for tier in market.tiers)
+"""That any market allows at most: maintenance is never more than half of what it would ask as margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,10 @@ class Stake:
     def maintenance_usd(self, marks: Marks) -> Decimal:
         return sum((BY_COIN[p.coin].maintenance_usd(abs(p.size) * marks[p.coin]) for p in self.positions), ZERO)
 
+    def maintenance_usd_max(self, marks: Marks) -> Decimal:
+        """No more than this, told in less time: it is asked after every price."""
+        return sum((abs(p.size) * marks[p.coin] for p in self.positions), ZERO) / (2 * LOWEST_LEVERAGE)
+
     def by_size(self, marks: Marks) -> list[Position]:
         return sorted(self.positions, key=lambda each: abs(each.size) * marks[each.coin], reverse=True)
 
@@ -56,7 +62,10 @@ def liquidate(venue: Venue) -> None:
     marks = venue.all_marks
     for account in list(venue.accounts.values()):
         for stake in list(_stakes(account)):
-            equity_usd, maintenance_usd = stake.equity_usd(marks), stake.maintenance_usd(marks)
+            equity_usd = stake.equity_usd(marks)
+            if equity_usd >= stake.maintenance_usd_max(marks):
+                continue
+            maintenance_usd = stake.maintenance_usd(marks)
             if equity_usd >= maintenance_usd:
                 continue
             _cancel_orders(venue, stake)
