@@ -54,7 +54,6 @@ class Courier:
         self._log = log
         self._turns = turns or asyncio.Semaphore(TURNS)
         self._waiting: deque[Trade] = deque()
-        self._sending = False
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()

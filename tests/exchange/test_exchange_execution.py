@@ -63,6 +63,21 @@ async def test_plain_order_is_definite_by_its_reply(stage: Stage) -> None:
     assert (body["nonce"], body["expiresAfter"]) == (intent.nonce, intent.expires_after_ms)
 
 
+async def test_fills_of_an_order_are_found_where_our_clock_is_far_ahead(stage: Stage) -> None:
+    ahead_ms = wall_ms() + 20_000
+    intent = stage.intent(nonce=ahead_ms, expires_after_ms=ahead_ms + 5_000)
+    outcome = await stage.gateway.execute(intent)
+    await check_executed_once(stage, intent, outcome)
+    assert outcome.proof.established_by == "reply"
+
+
+async def test_one_orders_fills_are_not_asked_for_among_a_minute_of_the_accounts(stage: Stage) -> None:
+    intent = stage.intent()
+    await stage.gateway.execute(intent)
+    (asked,) = [body for body in stage.proxy.seen if body.get("type") == "userFillsByTime"]
+    assert intent.nonce - asked["startTime"] <= 1_000
+
+
 @pytest.mark.parametrize("spoilt", list(SPOILT))
 async def test_order_whose_reply_is_lost_after_it_was_accepted_is_found_and_not_repeated(
     stage: Stage, spoilt: str
