@@ -230,6 +230,8 @@ class UnitsMoved(Message):
     ticks: Annotated[tuple[Tick, ...], FailFast()] = Field(min_length=1, max_length=1_000)
     tid: int = Field(ge=0, lt=2**63)
     """Of the last trade among them: where the feed stands."""
+    sent_ms: int | None = Field(default=None, ge=0, lt=2**63)
+    """When the feed made it up, ms UTC: what is handled much later has waited for a worker."""
     traceparent: str | None = Field(default=None, max_length=55)
 
 

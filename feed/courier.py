@@ -121,7 +121,9 @@ class _Batch:
         signal = _tracer.start_span("feed.signal", context=set_span_in_context(price), kind=SpanKind.PRODUCER)
         self._spans = (signal, price)
         ticks = tuple(Tick(price=trade.price, time_ms=trade.time_ms) for trade in trades)
-        self.moved = UnitsMoved(ticks=ticks, tid=last.tid, traceparent=traceparent_of(signal))
+        self.moved = UnitsMoved(
+            ticks=ticks, tid=last.tid, sent_ms=time.time_ns() // 1_000_000, traceparent=traceparent_of(signal)
+        )
 
     def end(self) -> None:
         for span in self._spans:

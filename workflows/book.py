@@ -27,9 +27,8 @@ RETRY_AFTER = timedelta(seconds=1)
 """Between an order that found nobody to trade with and the next; it doubles."""
 RETRY_AFTER_MAX = timedelta(minutes=1)
 DAY_MS = 86_400_000
-LATE_MS = 10_000
-"""A price older than this when its order is prepared waited for a worker. Where more trades move than the machine can
-serve all wait for seconds, and a look before each order would have them wait twice as long."""
+LATE_MS = 3_000
+"""Prices that were sent longer ago than this when their order is prepared waited for a worker."""
 UNITS_REACHED_KEPT = 50
 UNITS_AT_ONCE = 2_000
 """A workflow that thinks for two seconds without a pause is taken for stuck."""
@@ -98,7 +97,8 @@ class Book:
         if record.pending is None:
             if len(record.inbox) > INBOX_MAX:
                 record.inbox[:] = turning_points(record.inbox)
-            taken = self.taken = len(record.inbox)
+            taken, sent_ms = len(record.inbox), record.sent_ms
+            self.taken = taken
             decision = self._decide()
             if decision.state.reset_due and record.leave is not None:
                 # What the last order would buy is not bought any more.
@@ -119,7 +119,7 @@ class Book:
             purpose = _purpose(self._state, decision.state)
             self._count_order()
             intent = await self._desk.prepare(qty, price)
-            if self._was_told_otherwise() or self._waited(intent) or self._has_to_look():
+            if self._was_told_otherwise() or self._waited(intent, sent_ms) or self._has_to_look():
                 self.taken = 0
                 return
             self._desk.note_intent(intent, purpose)
@@ -157,14 +157,16 @@ class Book:
         assert self._record.state is not None
         return self._record.state
 
-    def _waited(self, intent: Intent) -> bool:
-        """A price that waited for a worker: the exchange may hold something else by now, so it is looked at first.
+    def _waited(self, intent: Intent, sent_ms: int | None) -> bool:
+        """A price that waited for a worker: the exchange may hold something else by now, so it is looked at first. One
+        that waited in the feed did not: more trades move than can be served at once, and looks would add to it.
 
         Told by the nonce, which is the time at which it was drawn: it is in the history, and a replay finds the same.
         """
         record = self._record
         newest_ms = record.inbox[self.taken - 1].time_ms if self.taken else 0
-        if self._desk.as_in_0_1 or newest_ms <= record.looked_for_ms or intent.nonce - newest_ms <= LATE_MS:
+        waited_ms = intent.nonce - (newest_ms if sent_ms is None else sent_ms)
+        if self._desk.as_in_0_1 or newest_ms <= record.looked_for_ms or waited_ms <= LATE_MS:
             return False
         record.looked_for_ms = newest_ms
         record.look_due = record.look_due or "a price waited"

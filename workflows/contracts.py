@@ -219,6 +219,8 @@ class TradeRecord(BaseModel):
     opened_ms: int = 0
     """The first moment whose fills in the coin are of this trade's time, by the exchange's clock."""
     looked_ms: int = 0
+    sent_ms: int | None = None
+    """When the feed sent the newest prices; None where it did not say."""
     looked_for_ms: int = 0
     """Of the newest price that had waited, and for which the exchange was looked at."""
     agreed_ms: int = 0

@@ -113,6 +113,7 @@ class Handlers(Updates):
         if not news or (news[-1].time_ms == record.since_ms and moved.tid == record.last_tid):
             return
         record.since_ms, record.last_tid, record.traceparent = news[-1].time_ms, moved.tid, moved.traceparent
+        record.sent_ms = moved.sent_ms
         record.inbox.extend(news)
         if self._book.is_held_up and record.state is not None:
             # Not folded before the resume; but a limit does not wait for that.

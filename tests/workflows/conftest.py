@@ -170,12 +170,12 @@ class Rig:
     async def market(self, price: Decimal, coin: str = "ETH") -> None:
         await self.control("price", coin=coin, price=str(price))
 
-    async def tell(self, *prices: Decimal) -> None:
+    async def tell(self, *prices: Decimal, sent_ms: int | None = None) -> None:
         """The feed's signal for trades at these prices, made now."""
         self._tid += 1
         now_ms = int(time.time() * 1000)
         ticks = tuple(Tick(price=price, time_ms=now_ms) for price in prices)
-        await self.trade.signal("units_moved", UnitsMoved(ticks=ticks, tid=self._tid))
+        await self.trade.signal("units_moved", UnitsMoved(ticks=ticks, tid=self._tid, sent_ms=sent_ms))
 
     async def price_at(self, price: Decimal, unit: int | None = None) -> TradeStatus:
         """Move the market there, tell the trade, and wait until it has dealt with it."""

@@ -220,6 +220,27 @@ async def test_nothing_is_ordered_before_a_restarted_worker_has_looked(
     assert await rig.net_position() == 0
 
 
+async def test_prices_that_waited_in_the_feed_are_no_reason_to_look_and_those_that_waited_here_are(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "LATE_MS", 0)
+    status = await in_retracement(rig)
+    assert status.anchor_price is not None
+    looks, now_ms = [], int(time.time() * 1000)
+    for price, sent_ms in ((status.anchor_price, now_ms + 60_000), (status.anchor_price - 2, now_ms)):
+        await rig.market(price)
+        await rig.tell(price, sent_ms=sent_ms)
+        await rig.until(lambda now, price=price: now.price == price and not now.order_in_flight)
+        looks.append(await activities_named(rig, "look"))
+    assert looks[1] == looks[0] + 1
+
+
+async def activities_named(rig: Rig, name: str) -> int:
+    history = await rig.trade.fetch_history()
+    scheduled = [event.activity_task_scheduled_event_attributes.activity_type.name for event in history.events]
+    return scheduled.count(name)
+
+
 async def test_an_outage_is_reported_with_what_it_meant(rig: Rig) -> None:
     opened = await rig.open()
     assert opened.anchor_price is not None
