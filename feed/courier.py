@@ -27,7 +27,7 @@ from telemetry.tracing import traceparent_of
 
 BATCH_MAX = 1_000
 TURNS = 2
-"""Signals on their way at once, of all trades that one process follows. One takes some 5 ms when nothing is waiting."""
+"""Signals on their way at once, of all trades that one process follows. Where nothing waits one takes 5 to 10 ms."""
 RETRY_FIRST_S = 0.1
 RETRY_MAX_S = 5.0
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import sys
 import time
 from collections.abc import Callable
@@ -149,10 +150,11 @@ async def test_a_child_that_outlives_its_stack_holds_the_folder(tmp_path: Path) 
 
 
 def test_two_programs_that_look_for_free_ports_at_once_are_not_given_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = iter([15_000, 15_000, 15_008])
-    monkeypatch.setattr("cli.ports.random.choice", lambda _: next(blocks))
-    first = asdict(Ports.free()).values()
-    assert not set(first) & set(asdict(Ports.free()).values())
+    first, draw = Ports.free(), random.choice
+    drawn = iter([first.temporal - 1])
+    monkeypatch.setattr("cli.ports.random.choice", lambda blocks: next(drawn, None) or draw(blocks))
+    assert not set(asdict(first).values()) & set(asdict(Ports.free()).values())
+    assert next(drawn, None) is None
 
 
 def test_a_taken_port_is_refused_with_the_option_that_changes_it() -> None:

@@ -5,7 +5,11 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import pytest
 import websockets
+
+from simulator.liquidation import LOWEST_LEVERAGE
+from simulator.markets import MARKETS
 
 ETH = 1
 
@@ -194,3 +198,9 @@ async def test_funding_can_liquidate(connect: Any) -> None:
     await client.control("funding", coin="ETH", rate="0.005")
     assert await client.size() == 0
     await equation_holds(client)
+
+
+@pytest.mark.parametrize("notional_usd", [Decimal(1), Decimal(99_999), Decimal(20_000_000), Decimal(2_000_000_000)])
+def test_the_quick_look_never_takes_a_position_for_safer_than_it_is(notional_usd: Decimal) -> None:
+    for market in MARKETS:
+        assert market.maintenance_usd(notional_usd) <= notional_usd / (2 * LOWEST_LEVERAGE), market.coin
